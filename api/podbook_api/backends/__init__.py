@@ -1,0 +1,1 @@
+"""Where executions live: one Protocol, one module per implementation."""

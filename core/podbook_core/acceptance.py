@@ -1,0 +1,102 @@
+"""May this execution run, and as what: the one check behind every door.
+
+The API asks before it creates an execution, so that a caller gets 422; operator and supervisor ask again when they accept one, since
+``kubectl apply`` comes past no API. What was accepted is fixed: this version, these parameters, this time-out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podbook_core.digests import canonical_json, sha256_hex
+from podbook_core.model import MAX_PARAMETERS_BYTES, Resolved, Spec
+from podbook_core.profiles import DEFAULT_PROFILE, Profile, Profiles
+from podbook_core.reasons import Reason
+from podbook_core.validation import ContractValidator, ValidationStalledError
+from podbook_core.versions import Version
+from podbook_core.violations import Violation
+
+__all__ = ["Accepted", "Limits", "Refused", "accept", "limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every clock and count of an execution, with defaults filled in. Times in seconds."""
+
+    timeout: int
+    queue_timeout: int
+    start_timeout: int
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """It may run as this."""
+
+    version: Version
+    profile: Profile
+    resolved: Resolved
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It may not run. ``violations`` are there when the parameters are at fault."""
+
+    reason: Reason
+    message: str
+    violations: tuple[Violation, ...] = ()
+
+
+def limits(spec: Spec, version: Version, profile: Profile) -> Limits:
+    """What holds for an execution: its own wish, else the contract's, else the profile's. Pure."""
+    wanted = spec.timeout_seconds or version.contract.timeout_seconds or profile.timeout_seconds
+    retries = spec.retries if spec.retries is not None else version.contract.retries
+    return Limits(
+        timeout=min(wanted, profile.max_timeout_seconds),
+        queue_timeout=spec.queue_timeout_seconds or 86_400,
+        start_timeout=spec.start_timeout_seconds or 300,
+        retries=retries or 0,
+    )
+
+
+def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: ContractValidator) -> Accepted | Refused:
+    """Decide on a spec whose notebook's version has been looked up."""
+    if version is None:
+        wanted = f"{spec.notebook.name}@{spec.notebook.version[:12]}" if spec.notebook.version else spec.notebook.name
+        return Refused(Reason.NOTEBOOK_NOT_FOUND, f"no notebook {wanted} is published")
+    name = spec.profile or version.contract.profile or DEFAULT_PROFILE
+    profile = profiles.get(name)
+    if profile is None:
+        return Refused(Reason.CONFIGURATION_ERROR, f"there is no profile {name}; there are {', '.join(sorted(profiles))}")
+    if not profile.permits(key_id=spec.submitted_by, notebook=version.name):
+        return Refused(Reason.CONFIGURATION_ERROR, f"profile {name} is not offered to this caller for notebook {version.name}")
+    try:
+        data = canonical_json(spec.parameters)
+    except ValueError:
+        return Refused(Reason.INVALID_PARAMETERS, "the parameters hold NaN or an infinity, which JSON cannot say")
+    if len(data) > MAX_PARAMETERS_BYTES:
+        return Refused(
+            Reason.INVALID_PARAMETERS, f"the parameters are {len(data)} bytes; at most {MAX_PARAMETERS_BYTES} are allowed"
+        )
+    violations = check_parameters(version, spec.parameters, validator)
+    if violations:
+        text = "; ".join(item.sentence() for item in violations[:5])
+        return Refused(Reason.INVALID_PARAMETERS, text, tuple(violations))
+    chosen = limits(spec, version, profile)
+    resolved = Resolved(
+        version=version.version,
+        parameters_digest=sha256_hex(data),
+        image=profile.image,
+        profile=name,
+        timeout_seconds=chosen.timeout,
+    )
+    return Accepted(version, profile, resolved, chosen)
+
+
+def check_parameters(version: Version, parameters: Mapping[str, Any], validator: ContractValidator) -> list[Violation]:
+    """What the parameters break of the input contract; a contract that stalls counts as one violation."""
+    try:
+        return validator.violations(version.contract.input, dict(parameters))
+    except ValidationStalledError as error:
+        return [Violation("", f"could not be checked: {error}", "a contract that can be checked; ask the notebook's author")]

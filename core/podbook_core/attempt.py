@@ -1,0 +1,175 @@
+"""What one attempt did: ``attempts/<attempt>/result.json``, written last by the runner.
+
+The kernel runs as the runner's user and could write a manifest of its own, so every reader parses it strictly and trusts only
+digests it has checked. Standard library only: the runner writes it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podbook_core.reasons import INTERRUPTED, Reason, is_terminal
+
+__all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "StoredFile"]
+
+MAX_MANIFEST_BYTES = 1024 * 1024
+MAX_MESSAGE = 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_NAME = re.compile(r"[^\x00-\x1f\x7f\\]{1,512}\Z")
+
+
+class InvalidManifestError(Exception):
+    """A manifest that is not of the documented shape; says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellError:
+    """Where and how a notebook failed (``ename`` and ``evalue`` as in the Jupyter messaging protocol)."""
+
+    cell: int | None
+    """Index of the cell in the executed notebook, counted from 0."""
+    ename: str
+    evalue: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One object the attempt wrote. ``name`` is relative to the attempt's prefix, e.g. ``output.json`` or ``files/plot.png``."""
+
+    name: str
+    size: int
+    sha256: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptManifest:
+    """The result of one attempt. Times are RFC 3339 in UTC, by the runner's clock: for people, not for decisions."""
+
+    uid: str
+    attempt: str
+    outcome: str
+    """A terminal :class:`~podbook_core.reasons.Reason`, or ``Interrupted``."""
+    message: str
+    error: CellError | None
+    start_time: str
+    end_time: str
+    duration_seconds: float
+    cells_completed: int
+    cells_total: int
+    files: tuple[StoredFile, ...]
+    runner_version: str
+
+    def file(self, name: str) -> StoredFile | None:
+        """The file of that name, if the attempt wrote it."""
+        return next((item for item in self.files if item.name == name), None)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The outcome as a reason, None for an interrupted attempt."""
+        return None if self.outcome == INTERRUPTED else Reason(self.outcome)
+
+    def to_json(self) -> bytes:
+        """The document, as UTF-8 JSON with camelCase names."""
+        document = {
+            "apiVersion": "podbook.dev/v1alpha1",
+            "kind": "AttemptManifest",
+            "uid": self.uid,
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "message": self.message,
+            "error": None
+            if self.error is None
+            else {"cell": self.error.cell, "ename": self.error.ename, "evalue": self.error.evalue},
+            "startTime": self.start_time,
+            "endTime": self.end_time,
+            "durationSeconds": self.duration_seconds,
+            "cells": {"completed": self.cells_completed, "total": self.cells_total},
+            "files": [{"name": f.name, "size": f.size, "sha256": f.sha256, "mediaType": f.media_type} for f in self.files],
+            "runnerVersion": self.runner_version,
+        }
+        return json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "AttemptManifest":
+        """Read a manifest as the untrusted input it is.
+
+        Raises:
+            InvalidManifestError: it is too large, no JSON, or not of the documented shape.
+        """
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise InvalidManifestError(f"the manifest is larger than {MAX_MANIFEST_BYTES} bytes")
+        try:
+            raw = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidManifestError("the manifest is no JSON") from error
+        if not isinstance(raw, dict) or raw.get("kind") != "AttemptManifest":
+            raise InvalidManifestError("the manifest's kind is not AttemptManifest")
+        outcome = _text(raw, "outcome", 64)
+        if outcome != INTERRUPTED and (outcome not in set(Reason) or not is_terminal(Reason(outcome))):
+            raise InvalidManifestError("outcome is no terminal reason")
+        cells = _mapping(raw, "cells")
+        files = raw.get("files")
+        if not isinstance(files, list) or len(files) > 2000:
+            raise InvalidManifestError("files is no list of at most 2000")
+        return cls(
+            uid=_text(raw, "uid", 128),
+            attempt=_text(raw, "attempt", 128),
+            outcome=outcome,
+            message=_text(raw, "message", MAX_MESSAGE),
+            error=None if raw.get("error") is None else _cell_error(_mapping(raw, "error")),
+            start_time=_text(raw, "startTime", 64),
+            end_time=_text(raw, "endTime", 64),
+            duration_seconds=_number(raw, "durationSeconds"),
+            cells_completed=_count(cells, "completed"),
+            cells_total=_count(cells, "total"),
+            files=tuple(_stored_file(item) for item in files),
+            runner_version=_text(raw, "runnerVersion", 64),
+        )
+
+
+def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key)
+    if not isinstance(value, dict):
+        raise InvalidManifestError(f"{key} is no object")
+    return value
+
+
+def _text(raw: Mapping[str, Any], key: str, limit: int) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str) or len(value) > limit:
+        raise InvalidManifestError(f"{key} is no text of at most {limit} characters")
+    return value
+
+
+def _count(raw: Mapping[str, Any], key: str) -> int:
+    value = raw.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise InvalidManifestError(f"{key} is no whole number from 0")
+    return value
+
+
+def _number(raw: Mapping[str, Any], key: str) -> float:
+    value = raw.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise InvalidManifestError(f"{key} is no number from 0")
+    return float(value)
+
+
+def _cell_error(raw: Mapping[str, Any]) -> CellError:
+    cell = None if raw.get("cell") is None else _count(raw, "cell")
+    return CellError(cell, _text(raw, "ename", 256), _text(raw, "evalue", MAX_MESSAGE))
+
+
+def _stored_file(raw: Any) -> StoredFile:
+    if not isinstance(raw, dict):
+        raise InvalidManifestError("a file is no object")
+    name = _text(raw, "name", 512)
+    if not _NAME.match(name) or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
+        raise InvalidManifestError("a file's name is no relative path")
+    sha256 = _text(raw, "sha256", 64)
+    if not _SHA256.match(sha256):
+        raise InvalidManifestError("a file's sha256 is no digest")
+    return StoredFile(name, _count(raw, "size"), sha256, _text(raw, "mediaType", 256))

@@ -1,0 +1,269 @@
+"""NotebookExecution: the one object behind both doors, as REST resource and as custom resource ``podbook.dev/v1alpha1``.
+
+The custom resource definition is generated from these models, so that both are the same thing. Names and meanings follow the
+Kubernetes API conventions; times are RFC 3339 in UTC.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
+from podbook_core.reasons import Phase, Reason, is_terminal
+
+__all__ = [
+    "ATTEMPTS_LIMIT",
+    "MAX_PARAMETERS_BYTES",
+    "Condition",
+    "ErrorInfo",
+    "InputFile",
+    "Metadata",
+    "NotebookExecution",
+    "NotebookRef",
+    "Outputs",
+    "Progress",
+    "Resolved",
+    "Results",
+    "Spec",
+    "Status",
+]
+
+MAX_PARAMETERS_BYTES = 256 * 1024
+"""Largest canonical JSON of ``spec.parameters``. A schema cannot say it, so API (413) and operator (InvalidParameters) do."""
+ATTEMPTS_LIMIT = 5
+"""Attempts in all, whatever they ended by."""
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+def _aware(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _rfc3339(value: datetime) -> str:
+    text = value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+Time = Annotated[datetime, AfterValidator(_aware), PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""A moment, in UTC; serialised as RFC 3339 with ``Z``."""
+
+
+class Document(BaseModel):
+    """Base of every part: camelCase outside, snake_case inside, unknown fields refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_serialization_defaults_required=False,
+    )
+
+    def document(self) -> dict[str, Any]:
+        """The part as plain JSON data, without what is unset."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class NotebookRef(Document):
+    """Which notebook to run."""
+
+    name: Annotated[str, Field(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Name of a published notebook.")]
+    version: Annotated[
+        str | None,
+        Field(pattern=_SHA256, max_length=64, description="Version to run; the current one when absent."),
+    ] = None
+
+
+class InputFile(Document):
+    """A file the caller uploaded before the execution was created; it lies in the store under ``inputs/<sha256>``."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+            max_length=128,
+            description="File name in $PODBOOK_INPUT_DIR.",
+        ),
+    ]
+    sha256: Annotated[str, Field(pattern=_SHA256, max_length=64, description="SHA-256 of the content, hexadecimal.")]
+    size: Annotated[int, Field(ge=0, le=5 * 1024**3, description="Size in bytes.")]
+    media_type: Annotated[str, Field(max_length=128, description="Media type the caller gave.")] = "application/octet-stream"
+
+
+class Outputs(Document):
+    """Which renderings are made of the executed notebook."""
+
+    html: Annotated[bool, Field(description="Render the notebook as HTML.")] = True
+    report: Annotated[bool, Field(description="Render the HTML without inputs as well.")] = True
+
+
+class Spec(Document):
+    """What is wanted. Immutable but for ``cancel`` (false to true) and ``ttlSecondsAfterFinished``."""
+
+    notebook: NotebookRef
+    parameters: Annotated[
+        dict[str, Any],
+        Field(description="Values of the notebook's parameters; checked against its contract. At most 256 KiB as JSON."),
+    ] = {}
+    inputs: Annotated[list[InputFile], Field(max_length=32, description="Input files, uploaded before.")] = []
+    profile: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+            max_length=63,
+            description="Profile an administrator offers; the contract's, else `default`, when absent.",
+        ),
+    ] = None
+    timeout_seconds: Annotated[
+        int | None,
+        Field(ge=1, le=259200, description="Longest run; the contract's, else the profile's, when absent."),
+    ] = None
+    queue_timeout_seconds: Annotated[
+        int | None, Field(ge=1, le=604800, description="Longest wait for a free slot (86400 when absent).")
+    ] = None
+    start_timeout_seconds: Annotated[
+        int | None, Field(ge=1, le=3600, description="Longest wait for the pod to start (300 when absent).")
+    ] = None
+    retries: Annotated[
+        int | None,
+        Field(ge=0, le=4, description="Further attempts after a fault of the platform (0 when absent)."),
+    ] = None
+    ttl_seconds_after_finished: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=2592000,
+            description="How long the resource stays after its end; the record stays in the store.",
+        ),
+    ] = None
+    cancel: Annotated[bool, Field(description="Set to true to cancel; never back to false.")] = False
+    outputs: Outputs = Outputs()
+    submitted_by: Annotated[str | None, Field(max_length=128, description="Id of the API key that created it.")] = None
+
+
+class Progress(Document):
+    """How far the notebook is, in code cells."""
+
+    completed: Annotated[int, Field(ge=0, le=1000000, description="Cells that have ended.")]
+    total: Annotated[int, Field(ge=0, le=1000000, description="Cells in all.")]
+
+
+class Resolved(Document):
+    """What was fixed when the execution was accepted; exactly this runs."""
+
+    version: Annotated[str, Field(max_length=64, description="Version of the notebook.")]
+    parameters_digest: Annotated[str, Field(max_length=64, description="SHA-256 of the canonical JSON of the parameters.")]
+    image: Annotated[str | None, Field(max_length=512, description="Container image; absent in embedded mode.")] = None
+    profile: Annotated[str, Field(max_length=63, description="Profile.")]
+    timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run.")]
+
+
+class Results(Document):
+    """Keys in the store, never content. Absent where there is nothing."""
+
+    notebook: Annotated[str | None, Field(max_length=512, description="The executed notebook.")] = None
+    html: Annotated[str | None, Field(max_length=512, description="The notebook as HTML.")] = None
+    report: Annotated[str | None, Field(max_length=512, description="The HTML without inputs.")] = None
+    output: Annotated[str | None, Field(max_length=512, description="The output, as JSON.")] = None
+    log: Annotated[str | None, Field(max_length=512, description="What the cells printed.")] = None
+    record: Annotated[str | None, Field(max_length=512, description="The record.")] = None
+
+
+class ErrorInfo(Document):
+    """Where the notebook failed."""
+
+    cell: Annotated[int | None, Field(ge=0, le=1000000, description="Index of the cell, from 0.")] = None
+    ename: Annotated[str, Field(max_length=256, description="Name of the exception.")]
+    evalue: Annotated[str, Field(max_length=1024, description="Its message, shortened.")]
+
+
+class Condition(Document):
+    """One condition (Kubernetes API conventions, `metav1.Condition`)."""
+
+    type: Annotated[str, Field(max_length=64, description="Accepted, Started, ResultsStored, Finished or Succeeded.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
+    reason: Annotated[str, Field(max_length=64, description="Why, in one word.")]
+    message: Annotated[str, Field(max_length=1024, description="Why, for people.")] = ""
+    last_transition_time: Annotated[Time, Field(description="When the status last changed.")]
+    observed_generation: Annotated[int | None, Field(ge=0, description="Generation this was derived from.")] = None
+
+
+class Status(Document):
+    """What is. At most 16 KiB: no outputs, tracebacks or logs."""
+
+    observed_generation: Annotated[int | None, Field(ge=0, description="Generation of the spec this was derived from.")] = None
+    phase: Annotated[Phase, Field(description="Derived from the reason, for columns and filters.")] = Phase.PENDING
+    reason: Annotated[Reason, Field(description="Where it is, or why it ended.")] = Reason.PENDING
+    message: Annotated[str, Field(max_length=1024, description="The reason in a sentence.")] = ""
+    attempts: Annotated[int, Field(ge=0, le=100, description="Attempts begun.")] = 0
+    job_name: Annotated[str | None, Field(max_length=63, description="Its Job.")] = None
+    job_uid: Annotated[str | None, Field(alias="jobUID", max_length=64, description="Unique id of its Job.")] = None
+    pod_name: Annotated[str | None, Field(max_length=253, description="The newest attempt's pod.")] = None
+    queued_time: Annotated[Time | None, Field(description="When it was accepted.")] = None
+    start_time: Annotated[Time | None, Field(description="When the newest attempt began to run.")] = None
+    completion_time: Annotated[Time | None, Field(description="When it ended.")] = None
+    duration_seconds: Annotated[float | None, Field(ge=0, description="From start to end, in seconds.")] = None
+    progress: Progress | None = None
+    resolved: Resolved | None = None
+    results: Results | None = None
+    error: ErrorInfo | None = None
+    conditions: Annotated[list[Condition], Field(max_length=16)] = []
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended for good."""
+        return is_terminal(self.reason)
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type."""
+        return next((item for item in self.conditions if item.type == kind), None)
+
+
+class Metadata(BaseModel):
+    """The part of Kubernetes' ObjectMeta that Podbook reads; the rest passes unread."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    name: Annotated[str, Field(pattern=f"^{EXECUTION_NAME}$", max_length=63)]
+    namespace: str | None = None
+    uid: str = ""
+    resource_version: str | None = None
+    generation: int | None = None
+    creation_timestamp: Time | None = None
+    deletion_timestamp: Time | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class NotebookExecution(Document):
+    """One run of a notebook."""
+
+    model_config = ConfigDict(title=KIND)
+
+    api_version: Literal["podbook.dev/v1alpha1"] = f"{API_GROUP}/{API_VERSION}"  # type: ignore[assignment] # the literal
+    kind: Literal["NotebookExecution"] = KIND  # type: ignore[assignment] # is spelled out for the type checker
+    metadata: Metadata
+    spec: Spec
+    status: Status = Status()
+
+    @property
+    def name(self) -> str:
+        """``metadata.name``: the id in REST."""
+        return self.metadata.name
+
+    @property
+    def uid(self) -> str:
+        """``metadata.uid``: the id in the store."""
+        return self.metadata.uid
+
+    @property
+    def created(self) -> datetime:
+        """When it was created; the epoch where unknown."""
+        return self.metadata.creation_timestamp or datetime.fromtimestamp(0, UTC)
+
+    def with_status(self, status: Status) -> "NotebookExecution":
+        """The same execution in another state."""
+        return self.model_copy(update={"status": status})

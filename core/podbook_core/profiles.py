@@ -1,0 +1,59 @@
+"""Profiles: what an administrator offers to run on. Callers pick one by name and never see a pod template."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from podbook_core.model import Document
+
+__all__ = ["DEFAULT_PROFILE", "Profile", "ProfileAccess", "Profiles", "parse_profiles"]
+
+DEFAULT_PROFILE = "default"
+
+
+class ProfileAccess(Document):
+    """Who may use a profile; an empty list means everyone or everything."""
+
+    keys: Annotated[list[str], Field(description="Ids of API keys.")] = []
+    notebooks: Annotated[list[str], Field(description="Names of notebooks.")] = []
+
+
+class Profile(Document):
+    """One profile. The Kubernetes parts are copied into the pod as they are; embedded mode reads only times and memory."""
+
+    image: Annotated[str | None, Field(description="Container image of the runner.")] = None
+    image_pull_policy: Annotated[str, Field(description="As in Kubernetes.")] = "IfNotPresent"
+    image_pull_secrets: Annotated[list[str], Field(description="Names of pull secrets.")] = []
+    resources: Annotated[dict[str, dict[str, str]], Field(description="requests and limits, as in Kubernetes.")] = {}
+    node_selector: Annotated[dict[str, str], Field(description="As in Kubernetes.")] = {}
+    tolerations: Annotated[list[dict[str, Any]], Field(description="As in Kubernetes.")] = []
+    env_from_secrets: Annotated[list[str], Field(description="Secrets whose keys become the notebook's environment.")] = []
+    runtime_class_name: Annotated[str | None, Field(description="As in Kubernetes, e.g. gvisor.")] = None
+    priority_class_name: Annotated[str | None, Field(description="As in Kubernetes.")] = None
+    service_account_name: Annotated[str | None, Field(description="As in Kubernetes; its token is never mounted.")] = None
+    queue: Annotated[str | None, Field(description="Kueue local queue; the Job is then created suspended.")] = None
+    working_volume: Annotated[str, Field(description="Size limit of the working directory.")] = "2Gi"
+    timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run when nobody says otherwise.")] = 600
+    max_timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run anyone may ask for.")] = 259200
+    memory_limit_bytes: Annotated[int | None, Field(ge=1, description="Memory of a run in embedded mode.")] = None
+    allowed: ProfileAccess = ProfileAccess()
+
+    def permits(self, *, key_id: str | None, notebook: str) -> bool:
+        """Whether this caller may run this notebook with it."""
+        keys, notebooks = self.allowed.keys, self.allowed.notebooks
+        return (not keys or key_id in keys) and (not notebooks or notebook in notebooks)
+
+
+Profiles = Mapping[str, Profile]
+"""Profiles by name."""
+
+
+def parse_profiles(raw: Any) -> dict[str, Profile]:
+    """Profiles from plain data (chart values, a file); ``default`` is added when absent.
+
+    Raises:
+        pydantic.ValidationError: the data is not of this shape.
+    """
+    profiles = TypeAdapter(dict[str, Profile]).validate_python(raw or {})
+    return {DEFAULT_PROFILE: Profile(), **profiles}

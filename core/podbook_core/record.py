@@ -1,0 +1,164 @@
+"""The record of an execution: written once, the commit point. Readers serve only what it names.
+
+Closing an execution has an order, and every step may be repeated: record (create-only), index entries, name. Whoever finds a record
+already there takes it as it is: the first one to commit has decided.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from podbook_core.attempt import AttemptManifest, StoredFile
+from podbook_core.history import Entry, index_keys, milliseconds
+from podbook_core.model import Document, NotebookExecution, Results
+from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
+from podbook_core.store.keys import (
+    HTML_FILE,
+    LOG_FILE,
+    NOTEBOOK_FILE,
+    OUTPUT_FILE,
+    REPORT_FILE,
+    attempt_prefix,
+    name_key,
+    record_key,
+)
+
+__all__ = ["Record", "RecordStore", "RecordedObject"]
+
+
+class RecordedObject(Document):
+    """One result, pinned: what is read later must have this ETag."""
+
+    name: Annotated[str, Field(max_length=512, description="Name below the attempt, e.g. output.json or files/plot.png.")]
+    key: Annotated[str, Field(max_length=1024, description="Key in the store.")]
+    size: Annotated[int, Field(ge=0, description="Size in bytes.")]
+    sha256: Annotated[str, Field(max_length=64, description="SHA-256 by the runner.")]
+    etag: Annotated[str, Field(max_length=256, description="ETag in the store when the record was written.")]
+    media_type: Annotated[str, Field(max_length=256, description="Media type.")]
+
+
+class Record(Document):
+    """The final document of an execution and the objects of the attempt that decided it."""
+
+    api_version: Literal["podbook.dev/v1alpha1"] = "podbook.dev/v1alpha1"
+    kind: Literal["ExecutionRecord"] = "ExecutionRecord"
+    execution: NotebookExecution
+    attempt: Annotated[str | None, Field(max_length=128, description="The attempt that decided; absent when none ran.")] = None
+    objects: list[RecordedObject] = []
+
+    def find(self, name: str) -> RecordedObject | None:
+        """The object of that name below the attempt."""
+        return next((item for item in self.objects if item.name == name), None)
+
+
+_RECORD = TypeAdapter(Record)
+_RESULT_NAMES = {
+    "notebook": NOTEBOOK_FILE,
+    "html": HTML_FILE,
+    "report": REPORT_FILE,
+    "output": OUTPUT_FILE,
+    "log": LOG_FILE,
+}
+
+
+class RecordStore:
+    """Writes and reads records. Calls block, and raise the store's errors."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def close(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
+        """Commit an ended execution, whose status must be terminal; repeatable.
+
+        Returns:
+            The record that counts: an earlier one where there is one.
+
+        Raises:
+            ValueError: the status is not terminal.
+            StoreUnavailableError: try again later; nothing is lost.
+        """
+        if not execution.status.terminal:
+            raise ValueError("only an ended execution has a record")
+        record = self.read(execution.uid) or self._commit(execution, manifest)
+        self._index(record)
+        return record
+
+    def read(self, uid: str) -> Record | None:
+        """The record of an execution, None while it has none."""
+        try:
+            return _RECORD.validate_json(self._store.get(record_key(uid)).data)
+        except KeyNotFoundError:
+            return None
+
+    def read_by_name(self, name: str) -> Record | None:
+        """The record of the newest ended execution of a name."""
+        try:
+            uid = self._store.get(name_key(name)).data.decode()
+        except KeyNotFoundError:
+            return None
+        return self.read(uid)
+
+    def forget(self, record: Record) -> None:
+        """Remove an ended execution: index, name, objects and, last, the record; repeatable while the record is there."""
+        for key in self._index_keys(record):
+            self._store.delete(key)
+        newest = self.read_by_name(record.execution.name)
+        if newest is None or newest.execution.uid == record.execution.uid:
+            self._store.delete(name_key(record.execution.name))
+        for item in record.objects:
+            self._store.delete(item.key)
+        self._store.delete_prefix(f"executions/{record.execution.uid}/attempts/")
+        self._store.delete(record_key(record.execution.uid))
+
+    def reindex(self, record: Record) -> None:
+        """Write a record's index entries again."""
+        self._index(record)
+
+    def _commit(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
+        objects = [] if manifest is None else self._pin(execution.uid, manifest)
+        found = {item.name: item.key for item in objects}
+        results = Results(
+            **{field: found[name] for field, name in _RESULT_NAMES.items() if name in found},
+            record=record_key(execution.uid),
+        )
+        record = Record(
+            execution=execution.with_status(execution.status.model_copy(update={"results": results})),
+            attempt=None if manifest is None else manifest.attempt,
+            objects=objects,
+        )
+        data = record.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
+        try:
+            self._store.put(record_key(execution.uid), data, media_type="application/json", if_none_match=True)
+        except PreconditionFailedError:
+            winner = self.read(execution.uid)
+            if winner is None:
+                raise
+            return winner
+        return record
+
+    def _pin(self, uid: str, manifest: AttemptManifest) -> list[RecordedObject]:
+        pinned = []
+        for file in manifest.files:
+            item = self._pin_file(uid, manifest.attempt, file)
+            if item is not None:
+                pinned.append(item)
+        return pinned
+
+    def _pin_file(self, uid: str, attempt: str, file: StoredFile) -> RecordedObject | None:
+        key = attempt_prefix(uid, attempt) + file.name
+        info = self._store.head(key)
+        if info is None or info.size != file.size:
+            return None  # claimed by the manifest and not there: it is no result
+        return RecordedObject(
+            name=file.name, key=key, size=file.size, sha256=file.sha256, etag=info.etag, media_type=file.media_type
+        )
+
+    def _index_keys(self, record: Record) -> list[str]:
+        execution = record.execution
+        entry = Entry(milliseconds(execution.created), execution.uid, execution.status.reason)
+        return index_keys(entry, notebook=execution.spec.notebook.name, submitter=execution.spec.submitted_by)
+
+    def _index(self, record: Record) -> None:
+        for key in self._index_keys(record):
+            self._store.put(key, b"")
+        self._store.put(name_key(record.execution.name), record.execution.uid.encode(), media_type="text/plain")

@@ -1,0 +1,1 @@
+"""The object store: its Protocol, its keys, and one adapter a module."""

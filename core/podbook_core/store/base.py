@@ -1,0 +1,131 @@
+"""The object store as Podbook needs it: the small common ground of S3 and a directory.
+
+Calls block; callers on an event loop run them in threads. Every method raises :class:`StoreUnavailableError` when the store cannot
+be reached or used, and never hangs longer than its adapter's time-outs.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+__all__ = [
+    "KeyNotFoundError",
+    "ObjectInfo",
+    "ObjectStore",
+    "OpenObject",
+    "PreconditionFailedError",
+    "StoreError",
+    "StoreUnavailableError",
+    "StoredObject",
+]
+
+
+class StoreError(Exception):
+    """Base of the store's errors.
+
+    StoreError
+    ├── KeyNotFoundError          there is no such object
+    ├── PreconditionFailedError   If-Match or If-None-Match did not hold
+    └── StoreUnavailableError     the store cannot be reached, refuses us, or has no room
+    """
+
+
+class KeyNotFoundError(StoreError):
+    """There is no object of this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no object {key}")
+        self.key = key
+
+
+class PreconditionFailedError(StoreError):
+    """The object exists although it must not, or its ETag is another than expected (HTTP 412)."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached, refuses the credentials, or has no room. Trying again later may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is known of an object. ``etag`` is opaque and changes with the content."""
+
+    key: str
+    size: int
+    etag: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object with its whole content."""
+
+    info: ObjectInfo
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenObject:
+    """An object whose content is read piece by piece."""
+
+    info: ObjectInfo
+    chunks: Iterator[bytes]
+
+
+class ObjectStore(Protocol):
+    """Objects by key. Keys are relative paths with ``/``; lists are in the keys' UTF-8 byte order."""
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        media_type: str = "application/octet-stream",
+        if_none_match: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """Write a whole object, atomically and durably. ``data`` is the content, or a file that holds it.
+
+        Raises:
+            PreconditionFailedError: ``if_none_match`` and it exists, or ``if_match`` is not its ETag.
+        """
+        ...
+
+    def get(self, key: str, *, if_match: str | None = None) -> StoredObject:
+        """Read a whole object.
+
+        Raises:
+            KeyNotFoundError: there is none.
+            PreconditionFailedError: ``if_match`` is not its ETag.
+        """
+        ...
+
+    def open(self, key: str, *, if_match: str | None = None) -> AbstractContextManager[OpenObject]:
+        """Read an object in chunks; close by leaving the context. Errors as :meth:`get`."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """What is known of an object, None when there is none."""
+        ...
+
+    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
+        """At most ``limit`` keys that start with ``prefix`` and come after ``start_after``, in order."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no error when there is none."""
+        ...
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove every object below a prefix; repeatable. Returns how many were removed."""
+        ...
+
+    def check(self) -> None:
+        """Prove that the store can be read and written.
+
+        Raises:
+            StoreUnavailableError: it cannot; the message says why in one line.
+        """
+        ...

@@ -1,0 +1,232 @@
+"""The object store in a directory: for the embedded mode. Atomic (rename), durable (fsync), safe for several processes.
+
+Objects are plain files, so that a person can look at them. The ETag is the content's SHA-256; media types come from the file's
+ending. Conditional writes are serialised by a lock file, which the operating system releases when its holder dies.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import mimetypes
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from podbook_core.store.base import (
+    KeyNotFoundError,
+    ObjectInfo,
+    OpenObject,
+    PreconditionFailedError,
+    StoredObject,
+    StoreUnavailableError,
+)
+
+__all__ = ["DirectoryStore"]
+
+_CHUNK = 256 * 1024
+_INTERNAL = ".podbook"
+_MEDIA_TYPES = {
+    ".ipynb": "application/x-ipynb+json",
+    ".json": "application/json",
+    ".tar": "application/x-tar",
+}
+
+
+class DirectoryStore:
+    """An :class:`~podbook_core.store.base.ObjectStore` below ``root``, which is created when missing."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._internal = self._root / _INTERNAL
+        with _translated(f"the data directory {root} cannot be used"):
+            self._internal.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def root(self) -> Path:
+        """The directory that holds the objects."""
+        return self._root
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        media_type: str = "application/octet-stream",  # noqa: ARG002 - a file's ending says it
+        if_none_match: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """See :meth:`ObjectStore.put <podbook_core.store.base.ObjectStore.put>`."""
+        path = self._path(key)
+        with _translated(f"cannot write {key}"):
+            temporary, etag, size = self._write_temporary(data)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if if_none_match:
+                    # link(2) fails when the name exists: create-only in one step, without a lock.
+                    try:
+                        os.link(temporary, path)
+                    except FileExistsError:
+                        raise PreconditionFailedError(f"{key} exists") from None
+                elif if_match is not None:
+                    with self._locked():
+                        known = self.head(key)
+                        if known is None or known.etag != if_match:
+                            raise PreconditionFailedError(f"{key} has changed")
+                        temporary.replace(path)
+                else:
+                    temporary.replace(path)
+                _sync_directory(path.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return ObjectInfo(key, size, etag, _media_type(path))
+
+    def get(self, key: str, *, if_match: str | None = None) -> StoredObject:
+        """See :meth:`ObjectStore.get <podbook_core.store.base.ObjectStore.get>`."""
+        path = self._path(key)
+        with _translated(f"cannot read {key}"):
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                raise KeyNotFoundError(key) from None
+        info = ObjectInfo(key, len(data), hashlib.sha256(data).hexdigest(), _media_type(path))
+        if if_match is not None and if_match != info.etag:
+            raise PreconditionFailedError(f"{key} has changed")
+        return StoredObject(info, data)
+
+    @contextmanager
+    def open(self, key: str, *, if_match: str | None = None) -> Iterator[OpenObject]:
+        """See :meth:`ObjectStore.open <podbook_core.store.base.ObjectStore.open>`."""
+        path = self._path(key)
+        with contextlib.ExitStack() as stack:
+            with _translated(f"cannot read {key}"):
+                try:
+                    file = stack.enter_context(path.open("rb"))
+                    etag = hashlib.file_digest(file, "sha256").hexdigest()
+                    size = file.tell()
+                    file.seek(0)
+                except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                    raise KeyNotFoundError(key) from None
+            if if_match is not None and if_match != etag:
+                raise PreconditionFailedError(f"{key} has changed")
+            yield OpenObject(ObjectInfo(key, size, etag, _media_type(path)), iter(lambda: file.read(_CHUNK), b""))
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """See :meth:`ObjectStore.head <podbook_core.store.base.ObjectStore.head>`."""
+        try:
+            with self.open(key) as found:
+                return found.info
+        except KeyNotFoundError:
+            return None
+
+    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
+        """See :meth:`ObjectStore.list <podbook_core.store.base.ObjectStore.list>`."""
+        with _translated(f"cannot list {prefix}"):
+            found: list[str] = []
+            folder = prefix.rpartition("/")[0]
+            for key in self._walk(folder, prefix, start_after):
+                found.append(key)
+                if len(found) >= limit:
+                    break
+            return found
+
+    def delete(self, key: str) -> None:
+        """See :meth:`ObjectStore.delete <podbook_core.store.base.ObjectStore.delete>`."""
+        with _translated(f"cannot delete {key}"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._path(key).unlink()
+
+    def delete_prefix(self, prefix: str) -> int:
+        """See :meth:`ObjectStore.delete_prefix <podbook_core.store.base.ObjectStore.delete_prefix>`."""
+        removed = 0
+        while keys := self.list(prefix):
+            for key in keys:
+                self.delete(key)
+            removed += len(keys)
+        if prefix.endswith("/"):
+            shutil.rmtree(self._path(prefix.rstrip("/")), ignore_errors=True)
+        return removed
+
+    def check(self) -> None:
+        """See :meth:`ObjectStore.check <podbook_core.store.base.ObjectStore.check>`."""
+        with _translated(f"the data directory {self._root} is not writable"):
+            temporary, _, _ = self._write_temporary(b"check")
+            temporary.unlink()
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if not key or "\x00" in key or any(part in ("", ".", "..") for part in parts) or parts[0] == _INTERNAL:
+            # Keys are built from checked names; this is the last line of defence against traversal.
+            raise KeyNotFoundError(key)
+        return self._root.joinpath(*parts)
+
+    def _write_temporary(self, data: bytes | Path) -> tuple[Path, str, int]:
+        descriptor, name = tempfile.mkstemp(dir=self._internal)
+        digest, size = hashlib.sha256(), 0
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in _chunks(data):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name), digest.hexdigest(), size
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._internal / "lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _walk(self, folder: str, prefix: str, start_after: str) -> Iterator[str]:
+        """Keys below a folder, in byte order, skipping what the prefix or the start rule out without reading it."""
+        path = self._root / folder if folder else self._root
+        try:
+            entries = list(os.scandir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        base = f"{folder}/" if folder else ""
+        # A folder sorts as "name/", as its keys do: "a.b" comes before "a/b", since "." < "/".
+        named = sorted(base + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in entries)
+        for name in named:
+            if name.endswith("/"):
+                if name == f"{_INTERNAL}/" or not (name.startswith(prefix) or prefix.startswith(name)):
+                    continue
+                if start_after.startswith(name) or name > start_after:
+                    yield from self._walk(name.rstrip("/"), prefix, start_after)
+            elif name.startswith(prefix) and name > start_after:
+                yield name
+
+
+def _chunks(data: bytes | Path) -> Iterator[bytes]:
+    if isinstance(data, bytes):
+        yield data
+        return
+    with data.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _media_type(path: Path) -> str:
+    return _MEDIA_TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailableError(f"{what}: {error.strerror or error}") from error

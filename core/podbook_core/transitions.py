@@ -1,0 +1,115 @@
+"""From facts to status: pure. A terminal status is sticky, conditions follow from the reason, times only move forward."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from podbook_core.model import Condition, ErrorInfo, Progress, Resolved, Results, Status
+from podbook_core.reasons import Phase, Reason, is_terminal, phase_of
+
+__all__ = ["CONDITION_TYPES", "Change", "advance", "mark_stored"]
+
+CONDITION_TYPES = ("Accepted", "Started", "ResultsStored", "Finished", "Succeeded")
+_REFUSED = (Reason.INVALID_PARAMETERS, Reason.NOTEBOOK_NOT_FOUND, Reason.CONFIGURATION_ERROR)
+_STARTED = (Reason.RUNNING, Reason.PUBLISHING)
+_MESSAGE_LIMIT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was learned. None means: nothing new about this."""
+
+    reason: Reason
+    message: str = ""
+    attempts: int | None = None
+    job_name: str | None = None
+    job_uid: str | None = None
+    pod_name: str | None = None
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    progress: Progress | None = None
+    resolved: Resolved | None = None
+    results: Results | None = None
+    error: ErrorInfo | None = None
+
+
+def advance(status: Status, change: Change, *, generation: int | None, now: datetime) -> Status:
+    """The status after a change.
+
+    A terminal status is returned as it is, whatever the change says: nothing that has ended is told a second end. The same change
+    twice gives the same status, whenever it comes.
+    """
+    if status.terminal:
+        return status
+    terminal = is_terminal(change.reason)
+    start = change.start_time or status.start_time
+    if start is None and change.reason in _STARTED:
+        start = now
+    completion = max(change.completion_time or now, start or now) if terminal else None
+    # A field once known (job, resolved …) stays known; a new attempt brings new values for what belongs to an attempt.
+    updated = status.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": phase_of(change.reason),
+            "reason": change.reason,
+            "message": _clip(change.message),
+            "attempts": max(status.attempts, change.attempts or 0),
+            "job_name": change.job_name or status.job_name,
+            "job_uid": change.job_uid or status.job_uid,
+            "pod_name": change.pod_name or status.pod_name,
+            "queued_time": status.queued_time or (now if change.reason is not Reason.PENDING else None),
+            "start_time": start,
+            "completion_time": completion,
+            "duration_seconds": round((completion - start).total_seconds(), 3) if completion and start else None,
+            "progress": change.progress or status.progress,
+            "resolved": change.resolved or status.resolved,
+            "results": change.results or status.results,
+            "error": change.error if terminal else None,
+        }
+    )
+    return updated.model_copy(update={"conditions": _conditions(status, updated, now)})
+
+
+def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
+    """The status of an ended execution once its record is in the store.
+
+    Raises:
+        ValueError: the execution has not ended.
+    """
+    if not status.terminal:
+        raise ValueError("results are stored only at the end")
+    updated = status.model_copy(update={"results": results})
+    return updated.model_copy(update={"conditions": _conditions(status, updated, now, stored=True)})
+
+
+def _clip(message: str) -> str:
+    return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
+
+
+def _conditions(before: Status, after: Status, now: datetime, *, stored: bool = False) -> list[Condition]:
+    reason, started = after.reason, after.start_time is not None
+    was_stored = before.condition("ResultsStored")
+    stored = stored or (was_stored is not None and was_stored.status == "True")
+    statuses = {
+        "Accepted": "False" if reason in _REFUSED and not started else "Unknown" if reason is Reason.PENDING else "True",
+        "Started": "True" if started else "False" if after.terminal else "Unknown",
+        "ResultsStored": "True" if stored else "False",
+        "Finished": "True" if after.terminal else "False",
+        "Succeeded": "Unknown" if not after.terminal else "True" if after.phase is Phase.SUCCEEDED else "False",
+    }
+    conditions = []
+    for kind in CONDITION_TYPES:
+        known = before.condition(kind)
+        changed = known is None or known.status != statuses[kind]
+        conditions.append(
+            Condition.model_validate(
+                {
+                    "type": kind,
+                    "status": statuses[kind],
+                    "reason": str(reason),
+                    "message": after.message if kind == "Succeeded" else "",
+                    "last_transition_time": now if changed or known is None else known.last_transition_time,
+                    "observed_generation": after.observed_generation,
+                }
+            )
+        )
+    return conditions

@@ -1,0 +1,92 @@
+"""The process behind :class:`podbook_core.validation.ContractValidator`: one JSON request a line in, one JSON answer a line out."""
+
+import json
+import re
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from jsonschema.exceptions import SchemaError
+
+from podbook_core.violations import find_violations, validator_for
+
+__all__ = ["main"]
+
+_MEMORY = 1024**3
+"""Address space in bytes; a schema that wants more is refused by the death of this process."""
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    print(json.dumps("ready"), flush=True)  # noqa: T201 - standard output is the answer channel
+    for line in sys.stdin:
+        print(json.dumps(_answer(json.loads(line))), flush=True)  # noqa: T201
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    schema = request["schema"]
+    if request["do"] == "check":
+        place, problem = _check(schema)
+        return {"place": place, "problem": problem}
+    try:
+        return {"violations": [asdict(item) for item in find_violations(schema, request["value"])]}
+    except RecursionError:
+        return {"violations": [{"path": "", "problem": "is nested too deeply to be checked", "expected": "a flatter value"}]}
+
+
+def _check(schema: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Place and problem of a schema; a stall is noticed by the parent, which kills this process."""
+    validator = validator_for(schema)
+    try:
+        type(validator).check_schema(dict(schema))
+    except SchemaError as error:
+        return "".join(f"/{part}" for part in error.absolute_path), f"is no valid JSON Schema: {error.message[:300]}"
+    except RecursionError:
+        return "", "is nested too deeply"
+    for place, pattern in _patterns(schema, ""):
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            return place, f"is no regular expression: {error}"
+        for probe in _probes(pattern):
+            compiled.search(probe)
+    for value in ({}, [], "", 0, None, *_examples(schema)):
+        try:
+            validator.is_valid(value)
+        except RecursionError:
+            return "", "refers to itself without end"
+    return "", None
+
+
+def _patterns(node: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("pattern"), str):
+            yield f"{place}/pattern", node["pattern"]
+        names = node.get("patternProperties")
+        if isinstance(names, Mapping):
+            yield from ((f"{place}/patternProperties/{name}", str(name)) for name in names)
+        for key, inner in node.items():
+            yield from _patterns(inner, f"{place}/{key}")
+    elif isinstance(node, list):
+        for number, inner in enumerate(node):
+            yield from _patterns(inner, f"{place}/{number}")
+
+
+def _probes(pattern: str) -> Iterator[str]:
+    """Texts that make the classic catastrophic patterns backtrack without end: a long run, then something that breaks it."""
+    letters = {"a", "0", " ", "_", "-", "."} | {letter for letter in pattern if letter.isalnum()}
+    for letter in sorted(letters):
+        yield letter * 40 + "\x00"
+    yield "a0" * 20 + "\x00"
+
+
+def _examples(schema: Mapping[str, Any]) -> list[Any]:
+    examples = schema.get("examples")
+    return list(examples) if isinstance(examples, list) else []
+
+
+if __name__ == "__main__":
+    main()

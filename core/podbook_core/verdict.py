@@ -1,0 +1,87 @@
+"""What follows from the end of an attempt: the end of the execution, or another attempt. Pure, for operator and supervisor alike."""
+
+from dataclasses import dataclass
+
+from podbook_core.attempt import AttemptManifest
+from podbook_core.model import ATTEMPTS_LIMIT, ErrorInfo
+from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, outcome_of_exit_code
+
+__all__ = ["Again", "AttemptEnd", "End", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """Everything known about an attempt that has ended."""
+
+    exit_code: int | None
+    """The runner's exit code; None when nobody saw it."""
+    manifest: AttemptManifest | None
+    cancel_requested: bool
+    disrupted: bool
+    """It was ended from outside (drain, preemption, deletion, restart), or nobody was there to see why."""
+    attempts: int
+    """Attempts begun so far, this one included."""
+    retries: int
+    """``spec.retries``."""
+    out_of_memory: bool = False
+    """The kernel's or container's death was an out-of-memory kill. Only ever explains a failure."""
+    message: str = ""
+    """What the runner or the platform said, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The execution has ended."""
+
+    reason: Reason
+    message: str
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt follows. The reason says why."""
+
+    reason: Reason
+    message: str
+
+
+def judge(end: AttemptEnd) -> End | Again:
+    """Decide, from the manifest first, then the exit code, then the circumstances.
+
+    Success needs a Succeeded manifest and an exit code that does not deny it, and beats a cancel. Cancelled needs a cancel. An
+    interrupted attempt proves nothing: it is another attempt, until there were five.
+    """
+    manifest = end.manifest
+    if manifest is not None and manifest.outcome == Reason.SUCCEEDED and end.exit_code in (None, 0):
+        return End(Reason.SUCCEEDED, "")
+    if manifest is not None and manifest.outcome not in (INTERRUPTED, Reason.SUCCEEDED):
+        return _ended(Reason(manifest.outcome), manifest.message, end, _error(manifest))
+    if end.cancel_requested:
+        return End(Reason.CANCELLED, "cancelled on request")
+    interrupted = (manifest is not None and manifest.outcome == INTERRUPTED) or end.exit_code == ExitCode.INTERRUPTED
+    if interrupted or end.disrupted:
+        if end.attempts < ATTEMPTS_LIMIT:
+            return Again(Reason.EVICTED, end.message or "the attempt was interrupted from outside")
+        return End(Reason.EVICTED, f"interrupted from outside {end.attempts} times" + (f": {end.message}" if end.message else ""))
+    if end.out_of_memory:
+        return _ended(Reason.OUT_OF_MEMORY, end.message or "the container was killed for its memory", end, None)
+    reason = Reason.RUNNER_CRASHED if end.exit_code is None else outcome_of_exit_code(end.exit_code)
+    if reason is None or reason is Reason.SUCCEEDED:
+        # Exit code 0 without a manifest that says so: somebody ended the runner from within.
+        reason = Reason.RUNNER_CRASHED
+    message = end.message
+    if not message and reason is Reason.RUNNER_CRASHED:
+        message = "the runner ended without a result" + ("" if end.exit_code is None else f" (exit code {end.exit_code})")
+    return _ended(reason, message, end, None)
+
+
+def _error(manifest: AttemptManifest) -> ErrorInfo | None:
+    error = manifest.error
+    return None if error is None else ErrorInfo(cell=error.cell, ename=error.ename, evalue=error.evalue)
+
+
+def _ended(reason: Reason, message: str, end: AttemptEnd, error: ErrorInfo | None) -> End | Again:
+    if REASONS[reason].retry is Retry.BUDGET and not end.cancel_requested and end.attempts <= min(end.retries, ATTEMPTS_LIMIT - 1):
+        return Again(reason, message)
+    return End(reason, message or REASONS[reason].meaning, error)

@@ -1,0 +1,199 @@
+"""Versions of a notebook: immutable in the store, named by the digest of what they hold, with one pointer to the current one.
+
+A version is notebook, contract and assets. Its name is the SHA-256 of the canonical JSON that lists their digests, so the same content
+is the same version, wherever and whenever it is published.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from podbook_core.contract import Contract, read_contract
+from podbook_core.digests import digest_json, sha256_hex
+from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
+from podbook_core.store.keys import NOTEBOOKS, current_key, notebook_prefix, version_prefix
+
+__all__ = ["MAX_ASSETS_BYTES", "Asset", "Bundle", "Pointer", "Version", "VersionStore", "build_bundle"]
+
+MAX_ASSETS_BYTES = 200 * 1024 * 1024
+_CONFLICTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that is put into the notebook's working directory at its relative path."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is published: the files of one version, and its digest."""
+
+    name: str
+    version: str
+    notebook: bytes
+    contract: bytes | None
+    assets: bytes | None
+    """An uncompressed tar, the same bytes for the same files."""
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version as stored. ``published`` is RFC 3339 in UTC, of its first publication."""
+
+    name: str
+    version: str
+    published: str
+    contract: Contract
+    notebook_sha256: str
+    contract_sha256: str | None
+    assets_sha256: str | None
+    asset_paths: tuple[str, ...]
+
+    @property
+    def prefix(self) -> str:
+        """Where its files lie in the store."""
+        return version_prefix(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Which version of a notebook is current. ``etag`` changes with every publication."""
+
+    name: str
+    version: str
+    etag: str
+
+
+def build_bundle(name: str, notebook: bytes, contract: Contract | None, assets: Sequence[Asset]) -> Bundle:
+    """Put checked parts together. Pure: the same parts give the same bytes and the same version."""
+    document = None if contract is None else json.dumps(contract.document(), ensure_ascii=False, indent=1, sort_keys=True).encode()
+    tar = _tar(assets) if assets else None
+    manifest = {
+        "notebook": {"sha256": sha256_hex(notebook), "size": len(notebook)},
+        "contract": None if document is None else {"sha256": sha256_hex(document), "size": len(document)},
+        "assets": None
+        if tar is None
+        else {
+            "sha256": sha256_hex(tar),
+            "size": len(tar),
+            "files": [{"path": item.path, "size": len(item.data), "sha256": sha256_hex(item.data)} for item in _sorted(assets)],
+        },
+    }
+    return Bundle(name, digest_json(manifest), notebook, document, tar, manifest)
+
+
+def _sorted(assets: Sequence[Asset]) -> list[Asset]:
+    return sorted(assets, key=lambda item: item.path)
+
+
+def _tar(assets: Sequence[Asset]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for item in _sorted(assets):
+            entry = tarfile.TarInfo(item.path)
+            entry.size, entry.mode = len(item.data), 0o644
+            archive.addfile(entry, io.BytesIO(item.data))
+    return buffer.getvalue()
+
+
+class VersionStore:
+    """Publishes and reads versions. Calls block, and raise the store's errors."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def publish(self, bundle: Bundle, *, now: datetime) -> Pointer:
+        """Store a version and make it the current one; the same version again changes nothing."""
+        prefix = version_prefix(bundle.name, bundle.version)
+        self._create(prefix + "notebook.ipynb", bundle.notebook, "application/x-ipynb+json")
+        if bundle.contract is not None:
+            self._create(prefix + "contract.json", bundle.contract, "application/json")
+        if bundle.assets is not None:
+            self._create(prefix + "assets.tar", bundle.assets, "application/x-tar")
+        # The manifest comes last: a version without one was never finished and is not there.
+        published = {**bundle.manifest, "published": now.isoformat(timespec="seconds").replace("+00:00", "Z")}
+        self._create(prefix + "manifest.json", json.dumps(published, indent=1).encode(), "application/json")
+        return self.point(bundle.name, bundle.version)
+
+    def point(self, name: str, version: str) -> Pointer:
+        """Make a stored version the current one."""
+        data = json.dumps({"version": version}).encode()
+        for _ in range(_CONFLICTS):
+            known = self.current(name)
+            if known is not None and known.version == version:
+                return known
+            try:
+                info = self._store.put(
+                    current_key(name),
+                    data,
+                    media_type="application/json",
+                    if_none_match=known is None,
+                    if_match=known.etag if known else None,
+                )
+            except PreconditionFailedError:
+                continue
+            return Pointer(name, version, info.etag)
+        raise PreconditionFailedError(f"notebook {name} is being published by too many others at once")
+
+    def unpublish(self, name: str) -> bool:
+        """Remove the pointer; versions stay for executions that wait. Returns whether there was one."""
+        known = self.current(name)
+        self._store.delete(current_key(name))
+        return known is not None
+
+    def current(self, name: str) -> Pointer | None:
+        """Which version is current, None when the notebook is not published."""
+        try:
+            found = self._store.get(current_key(name))
+        except KeyNotFoundError:
+            return None
+        return Pointer(name, str(json.loads(found.data)["version"]), found.info.etag)
+
+    def load(self, name: str, version: str) -> Version | None:
+        """A stored version, None when there is none. Versions never change, so callers may keep what they get."""
+        prefix = version_prefix(name, version)
+        try:
+            raw = json.loads(self._store.get(prefix + "manifest.json").data)
+            contract = read_contract(self._store.get(prefix + "contract.json").data) if raw["contract"] else Contract()
+        except KeyNotFoundError:
+            return None
+        assets = raw["assets"] or {}
+        return Version(
+            name=name,
+            version=version,
+            published=raw["published"],
+            contract=contract,
+            notebook_sha256=raw["notebook"]["sha256"],
+            contract_sha256=raw["contract"]["sha256"] if raw["contract"] else None,
+            assets_sha256=assets.get("sha256"),
+            asset_paths=tuple(item["path"] for item in assets.get("files", ())),
+        )
+
+    def names(self) -> list[str]:
+        """Names of all published notebooks, sorted."""
+        return [key.split("/")[1] for key in self._all(NOTEBOOKS) if key.endswith("/current.json") and key.count("/") == 2]
+
+    def versions(self, name: str) -> list[str]:
+        """All stored versions of a notebook, in no order that means anything."""
+        prefix = notebook_prefix(name) + "versions/"
+        return [key.split("/")[3] for key in self._all(prefix) if key.endswith("/manifest.json")]
+
+    def _all(self, prefix: str) -> list[str]:
+        found: list[str] = []
+        while page := self._store.list(prefix, start_after=found[-1] if found else ""):
+            found.extend(page)
+        return found
+
+    def _create(self, key: str, data: bytes, media_type: str) -> None:
+        try:
+            self._store.put(key, data, media_type=media_type, if_none_match=True)
+        except PreconditionFailedError:
+            return  # the same content, by its name
