@@ -22,6 +22,7 @@ from podbook_core.store.keys import (
     name_key,
     record_key,
 )
+from podbook_core.transitions import mark_stored
 
 __all__ = ["Record", "RecordStore", "RecordedObject"]
 
@@ -121,8 +122,10 @@ class RecordStore:
             **{field: found[name] for field, name in _RESULT_NAMES.items() if name in found},
             record=record_key(execution.uid),
         )
+        # What the record holds is stored, by the time anyone can read it there.
+        status = mark_stored(execution.status, results, now=execution.status.completion_time or execution.created)
         record = Record(
-            execution=execution.with_status(execution.status.model_copy(update={"results": results})),
+            execution=execution.with_status(status),
             attempt=None if manifest is None else manifest.attempt,
             objects=objects,
         )

@@ -112,6 +112,11 @@ class VersionStore:
 
     def publish(self, bundle: Bundle, *, now: datetime) -> Pointer:
         """Store a version and make it the current one; the same version again changes nothing."""
+        self.keep(bundle, now=now)
+        return self.point(bundle.name, bundle.version)
+
+    def keep(self, bundle: Bundle, *, now: datetime) -> None:
+        """Store a version without making it the current one; repeatable."""
         prefix = version_prefix(bundle.name, bundle.version)
         self._create(prefix + "notebook.ipynb", bundle.notebook, "application/x-ipynb+json")
         if bundle.contract is not None:
@@ -121,27 +126,37 @@ class VersionStore:
         # The manifest comes last: a version without one was never finished and is not there.
         published = {**bundle.manifest, "published": now.isoformat(timespec="seconds").replace("+00:00", "Z")}
         self._create(prefix + "manifest.json", json.dumps(published, indent=1).encode(), "application/json")
-        return self.point(bundle.name, bundle.version)
 
     def point(self, name: str, version: str) -> Pointer:
         """Make a stored version the current one."""
-        data = json.dumps({"version": version}).encode()
         for _ in range(_CONFLICTS):
-            known = self.current(name)
-            if known is not None and known.version == version:
-                return known
             try:
-                info = self._store.put(
-                    current_key(name),
-                    data,
-                    media_type="application/json",
-                    if_none_match=known is None,
-                    if_match=known.etag if known else None,
-                )
+                return self.replace(name, version, known=self.current(name))
             except PreconditionFailedError:
                 continue
-            return Pointer(name, version, info.etag)
         raise PreconditionFailedError(f"notebook {name} is being published by too many others at once")
+
+    def replace(self, name: str, version: str, *, known: Pointer | None) -> Pointer:
+        """Make a stored version the current one if nobody else has changed that meanwhile.
+
+        Args:
+            name: the notebook's name.
+            version: a stored version.
+            known: the pointer as the caller has read it, None when there was none.
+
+        Raises:
+            PreconditionFailedError: the pointer is another one by now.
+        """
+        if known is not None and known.version == version:
+            return known
+        info = self._store.put(
+            current_key(name),
+            json.dumps({"version": version}).encode(),
+            media_type="application/json",
+            if_none_match=known is None,
+            if_match=known.etag if known else None,
+        )
+        return Pointer(name, version, info.etag)
 
     def unpublish(self, name: str) -> bool:
         """Remove the pointer; versions stay for executions that wait. Returns whether there was one."""

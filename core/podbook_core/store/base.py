@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 __all__ = [
+    "InvalidKeyError",
     "KeyNotFoundError",
     "ObjectInfo",
     "ObjectStore",
@@ -19,7 +20,12 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "StoredObject",
+    "can_have_keys",
+    "check_key",
 ]
+
+_KEY_BYTES = 1024
+_PART_BYTES = 255
 
 
 class StoreError(Exception):
@@ -27,6 +33,7 @@ class StoreError(Exception):
 
     StoreError
     ├── KeyNotFoundError          there is no such object
+    │   └── InvalidKeyError       and there can be none: the key is not one
     ├── PreconditionFailedError   If-Match or If-None-Match did not hold
     └── StoreUnavailableError     the store cannot be reached, refuses us, or has no room
     """
@@ -40,12 +47,42 @@ class KeyNotFoundError(StoreError):
         self.key = key
 
 
+class InvalidKeyError(KeyNotFoundError):
+    """No object can have this key. Reading it finds nothing; writing it is a mistake of the program."""
+
+
 class PreconditionFailedError(StoreError):
     """The object exists although it must not, or its ETag is another than expected (HTTP 412)."""
 
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached, refuses the credentials, or has no room. Trying again later may help."""
+
+
+def check_key(key: str) -> None:
+    """Refuse what is no key: keys are built from checked names, and this is the last line of defence against traversal.
+
+    A key is 1 to 1,024 bytes of UTF-8 (S3 API); its parts between ``/`` are 1 to 255 bytes (file systems), and never ``.`` or ``..``.
+
+    Raises:
+        InvalidKeyError: it is none.
+    """
+    try:
+        parts = key.encode().split(b"/")
+    except UnicodeEncodeError:
+        raise InvalidKeyError(ascii(key)) from None
+    if len(key.encode()) > _KEY_BYTES or "\x00" in key or any(p in (b"", b".", b"..") or len(p) > _PART_BYTES for p in parts):
+        raise InvalidKeyError(key)
+
+
+def can_have_keys(prefix: str) -> bool:
+    """Whether any key can start with a prefix."""
+    folder, slash, _ = prefix.rpartition("/")
+    try:
+        check_key(folder if slash else "any")
+    except InvalidKeyError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +112,10 @@ class OpenObject:
 
 
 class ObjectStore(Protocol):
-    """Objects by key. Keys are relative paths with ``/``; lists are in the keys' UTF-8 byte order."""
+    """Objects by key. Keys are relative paths with ``/`` (see :func:`check_key`); lists are in the keys' UTF-8 byte order.
+
+    No key may be another one's folder: there is never both ``a`` and ``a/b``.
+    """
 
     def put(
         self,
@@ -111,7 +151,10 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
-        """At most ``limit`` keys that start with ``prefix`` and come after ``start_after``, in order."""
+        """At most ``limit`` keys that start with ``prefix`` and come after ``start_after``, in order.
+
+        Both are keys or the beginnings of some: a part ``.`` or ``..`` is in none.
+        """
         ...
 
     def delete(self, key: str) -> None:

@@ -1,7 +1,7 @@
 """The object store in a directory: for the embedded mode. Atomic (rename), durable (fsync), safe for several processes.
 
 Objects are plain files, so that a person can look at them. The ETag is the content's SHA-256; media types come from the file's
-ending. Conditional writes are serialised by a lock file, which the operating system releases when its holder dies.
+ending. Changes take turns by a lock file, for the moment of the rename only; the operating system releases it when its holder dies.
 """
 
 import contextlib
@@ -9,19 +9,21 @@ import fcntl
 import hashlib
 import mimetypes
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from podbook_core.store.base import (
+    InvalidKeyError,
     KeyNotFoundError,
     ObjectInfo,
     OpenObject,
     PreconditionFailedError,
     StoredObject,
     StoreUnavailableError,
+    can_have_keys,
+    check_key,
 )
 
 __all__ = ["DirectoryStore"]
@@ -63,22 +65,22 @@ class DirectoryStore:
         with _translated(f"cannot write {key}"):
             temporary, etag, size = self._write_temporary(data)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if if_none_match:
-                    # link(2) fails when the name exists: create-only in one step, without a lock.
-                    try:
-                        os.link(temporary, path)
-                    except FileExistsError:
-                        raise PreconditionFailedError(f"{key} exists") from None
-                elif if_match is not None:
-                    with self._locked():
+                with self._locked():
+                    changed = _make_folder(path.parent)
+                    if if_match is not None:
                         known = self.head(key)
                         if known is None or known.etag != if_match:
                             raise PreconditionFailedError(f"{key} has changed")
+                    if if_none_match:
+                        # link(2) fails when the name exists: create-only in one step.
+                        try:
+                            os.link(temporary, path)
+                        except FileExistsError:
+                            raise PreconditionFailedError(f"{key} exists") from None
+                    else:
                         temporary.replace(path)
-                else:
-                    temporary.replace(path)
-                _sync_directory(path.parent)
+                for folder in changed:
+                    _sync_directory(folder)
             finally:
                 temporary.unlink(missing_ok=True)
         return ObjectInfo(key, size, etag, _media_type(path))
@@ -123,19 +125,26 @@ class DirectoryStore:
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
         """See :meth:`ObjectStore.list <podbook_core.store.base.ObjectStore.list>`."""
+        if not can_have_keys(prefix) or prefix.startswith(f"{_INTERNAL}/"):
+            return []
+        folder = prefix.rpartition("/")[0]
         with _translated(f"cannot list {prefix}"):
             found: list[str] = []
-            folder = prefix.rpartition("/")[0]
             for key in self._walk(folder, prefix, start_after):
-                found.append(key)
                 if len(found) >= limit:
                     break
+                found.append(key)
             return found
 
     def delete(self, key: str) -> None:
         """See :meth:`ObjectStore.delete <podbook_core.store.base.ObjectStore.delete>`."""
-        with _translated(f"cannot delete {key}"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self._path(key).unlink()
+        with (
+            _translated(f"cannot delete {key}"),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, InvalidKeyError),
+        ):
+            path = self._path(key)
+            with self._locked():
+                path.unlink()
 
     def delete_prefix(self, prefix: str) -> int:
         """See :meth:`ObjectStore.delete_prefix <podbook_core.store.base.ObjectStore.delete_prefix>`."""
@@ -144,8 +153,10 @@ class DirectoryStore:
             for key in keys:
                 self.delete(key)
             removed += len(keys)
-        if prefix.endswith("/"):
-            shutil.rmtree(self._path(prefix.rstrip("/")), ignore_errors=True)
+        if removed and prefix.endswith("/"):
+            # Only what is empty, under the lock: an object written meanwhile stays, its folder is not taken from under it.
+            with _translated(f"cannot delete {prefix}"), self._locked():
+                _remove_empty(self._path(prefix.rstrip("/")))
         return removed
 
     def check(self) -> None:
@@ -155,10 +166,10 @@ class DirectoryStore:
             temporary.unlink()
 
     def _path(self, key: str) -> Path:
+        check_key(key)
         parts = key.split("/")
-        if not key or "\x00" in key or any(part in ("", ".", "..") for part in parts) or parts[0] == _INTERNAL:
-            # Keys are built from checked names; this is the last line of defence against traversal.
-            raise KeyNotFoundError(key)
+        if parts[0] == _INTERNAL:
+            raise InvalidKeyError(key)
         return self._root.joinpath(*parts)
 
     def _write_temporary(self, data: bytes | Path) -> tuple[Path, str, int]:
@@ -216,8 +227,27 @@ def _media_type(path: Path) -> str:
     return _MEDIA_TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
+def _make_folder(path: Path) -> list[Path]:
+    """Create a folder with its parents. Returns all to be synced: a file is only as safe as the names that lead to it."""
+    changed = [path]
+    while not path.is_dir():
+        path = path.parent
+        changed.append(path)
+    changed[0].mkdir(parents=True, exist_ok=True)
+    return changed
+
+
+def _remove_empty(path: Path) -> None:
+    for folder, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+
+
 def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # what was written is deleted again already
     try:
         os.fsync(descriptor)
     finally:

@@ -1,0 +1,361 @@
+"""The object store in a bucket of any S3-compatible service, and signed access to it for pods that hold no keys.
+
+The one module that imports boto3. Signatures are always SigV4: boto3 falls back to the old scheme for some endpoints otherwise.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from podbook_core.store.base import (
+    KeyNotFoundError,
+    ObjectInfo,
+    OpenObject,
+    PreconditionFailedError,
+    StoredObject,
+    StoreUnavailableError,
+    can_have_keys,
+    check_key,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
+
+__all__ = ["S3Settings", "S3Store"]
+
+_CHUNK = 256 * 1024
+_PAGE = 1000
+"""Most keys one list or one deletion may hold (S3 API)."""
+_SIGNED_LIMIT = 7 * 24 * 3600
+"""Longest validity of a SigV4 signature, in seconds."""
+_CONFLICTS = 5
+_CHECK_KEY = "health/store"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Which bucket, and how to reach it. Built by each program from its own settings; this class reads no environment.
+
+    Without ``access_key`` boto3's own chain finds credentials (environment, web identity, instance).
+    """
+
+    bucket: str
+    endpoint: str | None = None
+    """URL of the service as this program reaches it; None is Amazon's, by region."""
+    pod_endpoint: str | None = None
+    """URL of the service as pods reach it, for what is signed; ``endpoint`` when None. The host is part of the signature."""
+    region: str = "us-east-1"
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    connect_timeout: float = 5.0
+    """Seconds to connect, for each try."""
+    read_timeout: float = 20.0
+    """Seconds without a byte, for each try."""
+    max_attempts: int = 3
+    """Tries in all, for each request."""
+    part_size: int = 64 * 1024 * 1024
+    """Files larger than this many bytes are uploaded in parts of this size; at least 5 MiB (S3 API)."""
+
+
+class S3Store:
+    """An :class:`~podbook_core.store.base.ObjectStore` in a bucket. Safe to use from many threads.
+
+    The credentials need GetObject, PutObject, DeleteObject and AbortMultipartUpload on the bucket's objects and ListBucket on the
+    bucket; without ListBucket S3 answers 403 where an object is missing, which looks like refused credentials.
+    """
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._bucket = settings.bucket
+        self._session = Session(
+            aws_access_key_id=settings.access_key,
+            aws_secret_access_key=settings.secret_key,
+            aws_session_token=settings.session_token,
+            region_name=settings.region,
+        )
+        try:
+            self._s3 = self._client(settings.endpoint)
+            same = settings.pod_endpoint in (None, settings.endpoint)
+            self._signer = self._s3 if same else self._client(settings.pod_endpoint)
+        except ValueError as error:  # botocore's answer to an endpoint that is no URL
+            raise StoreUnavailableError(f"the store's address is wrong: {error}") from error
+
+    @property
+    def temporary_credentials(self) -> bool:
+        """Whether what is signed dies with this program's own credentials, and so has to be signed again in time."""
+        credentials = self._session.get_credentials()
+        return credentials is not None and credentials.token is not None
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        media_type: str = "application/octet-stream",
+        if_none_match: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """See :meth:`ObjectStore.put <podbook_core.store.base.ObjectStore.put>`.
+
+        When an answer is lost on its way, the request is sent again; a conditional one is then refused although it was this one that
+        wrote. So whoever is refused reads what is there, as everybody does who shares a key with others.
+        """
+        check_key(key)
+        condition: dict[str, Any] = {}
+        if if_none_match:
+            condition["IfNoneMatch"] = "*"
+        if if_match is not None:
+            condition["IfMatch"] = f'"{if_match}"'
+        try:
+            with self._translated(key, f"cannot write {key}"), _readable(data):
+                size = len(data) if isinstance(data, bytes) else data.stat().st_size
+                if isinstance(data, Path) and size > self._settings.part_size:
+                    etag = self._put_parts(key, data, media_type, condition)
+                else:
+                    etag = self._put_whole(key, data, media_type, condition)
+        except KeyNotFoundError as error:
+            # S3's answer to If-Match where nothing is to be matched.
+            raise PreconditionFailedError(f"{key} has changed: it is gone") from error
+        return ObjectInfo(key, size, etag, media_type)
+
+    def get(self, key: str, *, if_match: str | None = None) -> StoredObject:
+        """See :meth:`ObjectStore.get <podbook_core.store.base.ObjectStore.get>`."""
+        with self.open(key, if_match=if_match) as found:
+            return StoredObject(found.info, b"".join(found.chunks))
+
+    @contextmanager
+    def open(self, key: str, *, if_match: str | None = None) -> Iterator[OpenObject]:
+        """See :meth:`ObjectStore.open <podbook_core.store.base.ObjectStore.open>`."""
+        check_key(key)
+        condition: dict[str, Any] = {} if if_match is None else {"IfMatch": f'"{if_match}"'}
+        with self._translated(key, f"cannot read {key}"):
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key, **condition)
+        try:
+            yield OpenObject(_info(key, answer), self._chunks(key, answer))
+        finally:
+            answer["Body"].close()
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """See :meth:`ObjectStore.head <podbook_core.store.base.ObjectStore.head>`."""
+        try:
+            check_key(key)
+            with self._translated(key, f"cannot read {key}"):
+                return _info(key, self._s3.head_object(Bucket=self._bucket, Key=key))
+        except KeyNotFoundError:
+            return None
+
+    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
+        """See :meth:`ObjectStore.list <podbook_core.store.base.ObjectStore.list>`."""
+        if not can_have_keys(prefix):
+            return []
+        if start_after and not start_after.startswith(prefix):
+            # MinIO refuses a start outside the prefix, although S3 defines it.
+            if start_after > prefix:
+                return []
+            start_after = ""
+        found: list[str] = []
+        while len(found) < limit:
+            start: dict[str, Any] = {"StartAfter": start_after} if start_after else {}
+            with self._translated("", f"cannot list {prefix}"):
+                page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=min(_PAGE, limit - len(found)), **start)
+            keys = [item["Key"] for item in page.get("Contents", [])]
+            found.extend(keys)
+            if not page["IsTruncated"] or not keys:
+                break
+            start_after = keys[-1]
+        return found
+
+    def delete(self, key: str) -> None:
+        """See :meth:`ObjectStore.delete <podbook_core.store.base.ObjectStore.delete>`."""
+        with contextlib.suppress(KeyNotFoundError):
+            check_key(key)
+            with self._translated(key, f"cannot delete {key}"):
+                self._s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """See :meth:`ObjectStore.delete_prefix <podbook_core.store.base.ObjectStore.delete_prefix>`."""
+        removed = 0
+        while keys := self.list(prefix, limit=_PAGE):
+            with self._translated("", f"cannot delete {prefix}"):
+                answer = self._s3.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+                )
+            for refused in answer.get("Errors", []):
+                raise StoreUnavailableError(f"cannot delete {refused.get('Key', prefix)}: {refused.get('Code', 'refused')}")
+            removed += len(keys)
+        return removed
+
+    def check(self) -> None:
+        """See :meth:`ObjectStore.check <podbook_core.store.base.ObjectStore.check>`."""
+        self.put(_CHECK_KEY, b"ok", media_type="text/plain")
+        try:
+            self.get(_CHECK_KEY)
+        except KeyNotFoundError as error:
+            raise StoreUnavailableError(f"bucket {self._bucket} does not keep what is written to it") from error
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket where it is missing.
+
+        Raises:
+            StoreUnavailableError: it is missing and cannot be created, or the service cannot be reached.
+        """
+        with self._translated("", f"cannot create bucket {self._bucket}"):
+            try:
+                self._s3.head_bucket(Bucket=self._bucket)
+                return
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+            # Amazon's first region is the one that must not be named.
+            where: dict[str, Any] = {}
+            if self._settings.region != "us-east-1":
+                where["CreateBucketConfiguration"] = {"LocationConstraint": self._settings.region}
+            with contextlib.suppress(self._s3.exceptions.BucketAlreadyOwnedByYou):
+                self._s3.create_bucket(Bucket=self._bucket, **where)
+
+    def presign_get(self, key: str, seconds: int) -> str:
+        """A URL that reads one object for ``seconds`` (1 to 604800), from where pods are."""
+        check_key(key)
+        with self._translated(key, f"cannot sign {key}"):
+            return self._signer.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=_validity(seconds)
+            )
+
+    def presign_post(self, prefix: str, max_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
+        """URL and form fields that write objects below a prefix for ``seconds`` (1 to 604800), each of at most ``max_bytes``.
+
+        Whoever writes sends the fields, then ``key`` (which must start with the prefix), ``Content-Type`` and, last, ``file``, as
+        multipart/form-data (S3 POST policy).
+        """
+        if not prefix.endswith("/") or len(prefix) < 2:
+            raise ValueError("access is signed for a folder: the prefix must end with /")
+        check_key(prefix[:-1])
+        with self._translated(prefix, f"cannot sign {prefix}"):
+            signed = self._signer.generate_presigned_post(
+                self._bucket,
+                prefix + "${filename}",
+                Conditions=[["starts-with", "$Content-Type", ""], ["content-length-range", 0, max_bytes]],
+                ExpiresIn=_validity(seconds),
+            )
+        fields: Mapping[str, str] = signed["fields"]
+        return signed["url"], {name: value for name, value in fields.items() if name != "key"}
+
+    def _client(self, endpoint: str | None) -> "S3Client":
+        return self._session.client(
+            "s3",
+            endpoint_url=endpoint,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if endpoint else "auto"},
+                connect_timeout=self._settings.connect_timeout,
+                read_timeout=self._settings.read_timeout,
+                retries={"mode": "standard", "total_max_attempts": self._settings.max_attempts},
+                max_pool_connections=64,
+                # Checksums beyond Content-MD5 are younger than many S3-compatible services.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def _put_whole(self, key: str, data: bytes | Path, media_type: str, condition: Mapping[str, Any]) -> str:
+        for remaining in reversed(range(_CONFLICTS)):
+            try:
+                with contextlib.ExitStack() as stack:
+                    body = data if isinstance(data, bytes) else stack.enter_context(data.open("rb"))
+                    answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=media_type, **condition)
+                return _etag(answer["ETag"])
+            except ClientError as error:
+                # 409 ConditionalRequestConflict: somebody writes it at this moment; trying again shows who was first.
+                if _status(error) != 409 or not remaining:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _put_parts(self, key: str, path: Path, media_type: str, condition: Mapping[str, Any]) -> str:
+        upload = self._s3.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=media_type)["UploadId"]
+        try:
+            parts: list[CompletedPartTypeDef] = []
+            with path.open("rb") as file:
+                for number in range(1, math.ceil(path.stat().st_size / self._settings.part_size) + 1):
+                    part = self._s3.upload_part(
+                        Bucket=self._bucket,
+                        Key=key,
+                        UploadId=upload,
+                        PartNumber=number,
+                        Body=file.read(self._settings.part_size),
+                    )
+                    parts.append({"PartNumber": number, "ETag": part["ETag"]})
+            answer = self._s3.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
+            )
+        except BaseException:
+            # Parts without an end cost money and are seen by nobody.
+            with contextlib.suppress(ClientError, BotoCoreError):
+                self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
+            raise
+        return _etag(answer["ETag"])
+
+    def _chunks(self, key: str, answer: "GetObjectOutputTypeDef") -> Iterator[bytes]:
+        with self._translated(key, f"cannot read {key}"):
+            yield from answer["Body"].iter_chunks(_CHUNK)
+
+    @contextmanager
+    def _translated(self, key: str, what: str) -> Iterator[None]:
+        """boto3's errors as the store's. The messages name the place, never a credential."""
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = _status(error)
+            if code == "NoSuchBucket":
+                raise StoreUnavailableError(f"{what}: there is no bucket {self._bucket}") from error
+            if status == 404 and key:
+                raise KeyNotFoundError(key) from error
+            if status == 412:
+                raise PreconditionFailedError(f"{key} exists or has changed") from error
+            if status in (401, 403):
+                raise StoreUnavailableError(f"{what}: the store refuses the credentials ({code})") from error
+            raise StoreUnavailableError(f"{what}: the store answers {status} {code}") from error
+        except HTTPClientError as error:
+            place = self._settings.endpoint or f"Amazon S3 in {self._settings.region}"
+            raise StoreUnavailableError(f"{what}: {place} cannot be reached ({type(error).__name__})") from error
+        except BotoCoreError as error:
+            raise StoreUnavailableError(f"{what}: {error}") from error
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _etag(quoted: str) -> str:
+    return quoted.strip('"')
+
+
+def _info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
+    return ObjectInfo(
+        key, int(answer["ContentLength"]), _etag(answer["ETag"]), str(answer.get("ContentType") or "application/octet-stream")
+    )
+
+
+def _validity(seconds: int) -> int:
+    if not 1 <= seconds <= _SIGNED_LIMIT:
+        raise ValueError(f"access can be signed for 1 to {_SIGNED_LIMIT} seconds, not {seconds}")
+    return seconds
+
+
+@contextmanager
+def _readable(data: bytes | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = data.name if isinstance(data, Path) else "the content"
+        raise StoreUnavailableError(f"cannot read {name}: {error.strerror or error}") from error
