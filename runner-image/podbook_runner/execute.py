@@ -1,0 +1,322 @@
+"""The cells: papermill parameterises the notebook and drives an engine of ours, which runs nbclient on the kernel that is already up.
+
+Imported only after the kernel has started: papermill and its dependencies take about as long to import as the kernel to be ready.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+from papermill.exceptions import PapermillException, PapermillExecutionError
+from papermill.execute import execute_notebook, remove_error_markers
+from podbook_core.attempt import CellError
+from podbook_core.reasons import INTERRUPTED, Reason
+
+from podbook_runner.document import merge_streams
+from podbook_runner.kernel import Kernel
+from podbook_runner.log import RunLog
+from podbook_runner.outcome import AttemptError, Outcome
+from podbook_runner.output import OutputScraps
+from podbook_runner.session import KernelSession, close_session, open_session
+from podbook_runner.stop import Cause, Stop
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+__all__ = ["Execution", "execute"]
+
+_ENGINE = "podbook"
+_START_SECONDS = 120
+_IOPUB_SECONDS = 60
+_DRAIN_SECONDS = 1.0
+_CLEAN_EXITS = ("", "0", "None", "False")
+
+
+@dataclass
+class Execution:
+    """One run of the cells: what is needed for it, and what is known of it so far. Read by other threads for progress."""
+
+    kernel: Kernel
+    stop: Stop
+    log: RunLog
+    out_of_memory: Callable[[], bool]
+    """Whether the system has killed processes of this container for want of memory."""
+    limit: int
+    """Largest number of bytes all messages of output may have, and the executed notebook."""
+    scraps: OutputScraps = field(default_factory=OutputScraps)
+    notebook: NotebookNode | None = None
+    """The notebook as far as it was executed; None before papermill has loaded it."""
+    cell: int | None = None
+    """Index of the cell that is, or was last, executed."""
+    current: NotebookNode | None = None
+    """That cell itself."""
+    completed: int = 0
+    total: int = 0
+    outcome: Outcome | None = None
+    """How the cells ended; None while they run."""
+    received: int = 0
+
+    def count(self, size: int) -> None:
+        """Account for a message of output; too many of them end the run, before they fill the runner's memory."""
+        self.received += size
+        if self.received > self.limit and self.stop.cause is None:
+            self.stop.trip(
+                Cause.OUTPUT_LIMIT,
+                f"the notebook printed more than {self.limit} bytes; print less, or write to a file in $PODBOOK_OUTPUT_DIR",
+            )
+
+    def output_lost(self) -> None:
+        """A message was too large to be taken in."""
+        self.stop.trip(Cause.OUTPUT_LIMIT, f"a single output was larger than the limit of {self.limit} bytes")
+
+
+class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets class
+    """nbclient, with an eye on the messages."""
+
+    def __init__(self, execution: Execution, notebook: NotebookNode) -> None:
+        super().__init__(notebook, km=cast("Any", _Attached()), iopub_timeout=_IOPUB_SECONDS, raise_on_iopub_timeout=True)
+        self._execution = execution
+
+    @override
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        kind, content = msg["msg_type"], msg["content"]
+        if kind == "stream":
+            self._execution.log.stream(str(content.get("text", "")))
+        elif kind in ("display_data", "update_display_data", "execute_result"):
+            self._execution.scraps.see(content)
+        return super().process_message(msg, cell, cell_index)  # type: ignore[no-any-return,unused-ignore]
+
+
+class _Attached:
+    """Stands where nbclient keeps its kernel manager: the kernel is somebody else's to start and to end."""
+
+    has_kernel = True
+
+
+class _PodbookEngine(Engine):  # type: ignore[misc,unused-ignore]
+    """papermill's door for engines."""
+
+    @classmethod
+    @override
+    def execute_managed_notebook(  # type: ignore[override] # papermill passes what execute_notebook was given
+        cls, nb_man: NotebookExecutionManager, kernel_name: str, *, execution: Execution, **_kwargs: Any
+    ) -> None:
+        execution.notebook = nb_man.nb
+        execution.total = len(nb_man.nb.cells)
+        asyncio.run(_run(execution, nb_man))
+
+
+def execute(execution: Execution, notebook: Path, parameters: Mapping[str, Any]) -> Outcome:
+    """Run the cells of a notebook and say how that ended. What ran is in ``execution.notebook``.
+
+    Args:
+        execution: the kernel and everything that watches it.
+        notebook: a path relative to the current directory: papermill formats paths with the parameters and records them.
+        parameters: go into the cell after the one tagged ``parameters``, or on top.
+
+    Raises:
+        AttemptError: ``InvalidNotebook``: papermill cannot read it, or cannot write parameters in its language.
+    """
+    _listen(execution.log)
+    papermill_engines.register(_ENGINE, _PodbookEngine)  # type: ignore[no-untyped-call]
+    try:
+        execute_notebook(  # type: ignore[no-untyped-call]
+            str(notebook),
+            None,
+            parameters=dict(parameters),
+            engine_name=_ENGINE,
+            kernel_name=execution.kernel.spec.name,
+            language=execution.kernel.spec.language or None,
+            progress_bar=False,
+            execution=execution,
+        )
+    except PapermillExecutionError:
+        # It has marked the failed cell. What we know is more exact: it also counts cells that are expected to fail.
+        pass
+    except (PapermillException, ValueError, TypeError, KeyError, AttributeError) as error:
+        if execution.notebook is None:
+            raise AttemptError(Reason.INVALID_NOTEBOOK, f"papermill cannot prepare the notebook: {error}") from error
+        raise
+    outcome = execution.outcome
+    if outcome is None or execution.notebook is None:
+        raise RuntimeError("papermill returned without having run its engine")
+    return _finish(execution, execution.notebook, outcome)
+
+
+async def _run(execution: Execution, manager: NotebookExecutionManager) -> None:
+    notebook = manager.nb
+    try:
+        session, info = await open_session(
+            execution.kernel,
+            seconds=_START_SECONDS,
+            largest_message=execution.limit,
+            received=execution.count,
+            lost=execution.output_lost,
+        )
+    except (DeadKernelError, TimeoutError):
+        execution.outcome = _never_ready(execution)
+        return
+    if isinstance(info.get("language_info"), dict):
+        notebook.metadata["language_info"] = info["language_info"]
+    client = _Client(execution, notebook)
+    client.kc = session
+    try:
+        execution.outcome = await _run_cells(execution, manager, client)
+        client.set_widgets_metadata()
+    finally:
+        await close_session(session)
+
+
+async def _run_cells(execution: Execution, manager: NotebookExecutionManager, client: _Client) -> Outcome:
+    for index, cell in enumerate(manager.nb.cells):
+        execution.cell, execution.current = index, cell
+        manager.cell_start(cell, index)
+        try:
+            ended = await _run_cell(execution, client, cell, index)
+        except DeadKernelError:
+            await _drain(client, cell, index)
+            ended = _killed(execution, index)
+        except CellTimeoutError:
+            message = "the kernel finished the cell, but the end of its output never arrived"
+            ended = Outcome(Reason.CELL_FAILED, message, CellError(index, "OutputIncomplete", message))
+        if cell.cell_type == "code":
+            cell.outputs = merge_streams(cell.outputs)
+        if ended is None or ended.succeeded:
+            manager.cell_complete(cell, cell_index=index)
+            execution.completed = index + 1
+        else:
+            _mark(cell, ended)
+            manager.cell_exception(cell, cell_index=index)
+            manager.cell_complete(cell, cell_index=index)
+        if ended is not None:
+            return ended
+    return Outcome(Reason.SUCCEEDED, "")
+
+
+async def _run_cell(execution: Execution, client: _Client, cell: NotebookNode, index: int) -> Outcome | None:
+    """Run one cell; the end it puts to the run, None to go on."""
+    asked_to_exit = False
+
+    def executed(execute_reply: Mapping[str, Any], **_kwargs: Any) -> None:
+        nonlocal asked_to_exit
+        payload = execute_reply["content"].get("payload") or ()
+        asked_to_exit = any(item.get("source") == "ask_exit" for item in payload)
+
+    client.on_cell_executed = executed
+    try:
+        await client.async_execute_cell(cell, index)
+    except CellExecutionError as error:
+        if error.ename == "SystemExit" and error.evalue in _CLEAN_EXITS:
+            execution.log.line(f"cell {index} ended the notebook early with SystemExit")
+            return Outcome(Reason.SUCCEEDED, "")
+        ename, evalue = str(error.ename), str(error.evalue)
+        return Outcome(Reason.CELL_FAILED, f"{ename}: {evalue}", CellError(index, ename, evalue))
+    if execution.stop.cause is Cause.OUTPUT_LIMIT:
+        # The cell was faster than the kill; its output is cut all the same.
+        return _killed(execution, index)
+    if asked_to_exit:
+        execution.log.line(f"cell {index} ended the notebook early with exit()")
+        return Outcome(Reason.SUCCEEDED, "")
+    return None
+
+
+def _killed(execution: Execution, index: int) -> Outcome:
+    """Why the kernel is dead: the runner killed it, the system did, or it is the notebook's doing."""
+    stop, kernel = execution.stop, execution.kernel
+    match stop.cause:
+        case Cause.INTERRUPTED:
+            return Outcome(INTERRUPTED, stop.message, CellError(index, "Interrupted", stop.message))
+        case Cause.TIMED_OUT:
+            return Outcome(Reason.TIMED_OUT, stop.message, CellError(index, "TimedOut", stop.message))
+        case Cause.OUT_OF_MEMORY:
+            return Outcome(Reason.OUT_OF_MEMORY, stop.message, CellError(index, "OutOfMemory", stop.message))
+        case Cause.OUTPUT_LIMIT:
+            return Outcome(Reason.CELL_FAILED, stop.message, CellError(index, "OutputLimitExceeded", stop.message))
+        case None:
+            pass
+    if execution.out_of_memory():
+        message = "the system killed the kernel for want of memory"
+        return Outcome(Reason.OUT_OF_MEMORY, message, CellError(index, "OutOfMemory", message))
+    message = f"the kernel {kernel.end()}"
+    if words := kernel.last_words().strip():
+        execution.log.line(f"the kernel's last words:\n{words}")
+    return Outcome(Reason.KERNEL_DIED, message, CellError(index, "KernelDied", message))
+
+
+def _never_ready(execution: Execution) -> Outcome:
+    if execution.stop.cause is not None or execution.out_of_memory():
+        ended = _killed(execution, 0)
+        error = ended.error and CellError(None, ended.error.ename, ended.error.evalue)
+        return Outcome(ended.outcome, f"{ended.message} (the kernel was still starting)", error)
+    words = execution.kernel.last_words().strip()
+    if words:
+        execution.log.line(f"the kernel's last words:\n{words}")
+    problem = f"was not ready within {_START_SECONDS} s" if execution.kernel.is_alive() else execution.kernel.end()
+    last = f": {words.splitlines()[-1]}" if words else ""
+    return Outcome(Reason.KERNEL_DIED, f"the kernel {problem} before the first cell{last}")
+
+
+async def _drain(client: _Client, cell: NotebookNode, index: int) -> None:
+    """Take in what the kernel still sent before it died."""
+    session = cast("KernelSession", client.kc)
+    end = time.monotonic() + _DRAIN_SECONDS
+    with contextlib.suppress(Exception):
+        while time.monotonic() < end and await session.iopub_channel.socket.poll(20):
+            client.process_message(await session.iopub_channel.get_msg(), cell, index)
+
+
+def _mark(cell: NotebookNode, ended: Outcome) -> None:
+    """Show in the cell itself why the notebook stops here, where no traceback does."""
+    error = ended.error
+    if cell.cell_type == "code" and error is not None and not any(out.output_type == "error" for out in cell.outputs):
+        line = f"{error.ename}: {error.evalue}"
+        cell.outputs.append(new_output("error", ename=error.ename, evalue=error.evalue, traceback=[line]))  # type: ignore[no-untyped-call]
+
+
+def _finish(execution: Execution, notebook: NotebookNode, outcome: Outcome) -> Outcome:
+    """The outcome with its cell's place in the notebook as papermill leaves it: it puts markers before a failed cell."""
+    if outcome.succeeded:
+        remove_error_markers(notebook)  # type: ignore[no-untyped-call]
+    current = execution.current
+    place = next((number for number, cell in enumerate(notebook.cells) if cell is current), None)
+    if place is None or current is None:
+        return outcome
+    for cell in notebook.cells[place + 1 :]:
+        # papermill calls cells that never ran completed.
+        cell.metadata.setdefault("papermill", {})["status"] = "pending"
+    error = outcome.error
+    if error is None or error.cell is None:
+        return outcome
+    count = current.get("execution_count")
+    label = f"cell {place}" + ("" if count is None else f" (In [{count}])")
+    return Outcome(outcome.outcome, f"{label}: {outcome.message}", CellError(place, error.ename, error.evalue))
+
+
+def _listen(log: RunLog) -> None:
+    """Send papermill's warnings to the run's log, and no line of it anywhere else: its messages may hold paths."""
+
+    class _Handler(logging.Handler):
+        @override
+        def emit(self, record: logging.LogRecord) -> None:
+            log.line(record.getMessage())
+
+    for name in ("papermill", "traitlets"):
+        logger = logging.getLogger(name)
+        logger.handlers = [_Handler(logging.WARNING)]
+        logger.propagate = False
+    # What a killed kernel leaves unread ends tasks with errors that are no news.
+    logging.getLogger("asyncio").addHandler(logging.NullHandler())
+    logging.getLogger("asyncio").propagate = False

@@ -1,0 +1,142 @@
+"""The kernel: a process with its own session, started before anything heavy is imported, and killed with all it has started."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from podbook_core.reasons import Reason
+
+from podbook_runner.kernelspec import KernelSpec
+from podbook_runner.outcome import AttemptError
+from podbook_runner.processes import kill_descendants
+
+__all__ = ["Kernel"]
+
+_TAIL_PIECES = 64
+_READ = 4096
+_WAIT_SECONDS = 0.005
+
+
+class Kernel:
+    """A running kernel.
+
+    Args:
+        spec: how to start it.
+        runtime: a private folder with a short path, for connection file and sockets.
+        cwd: its working directory.
+        environment: its environment, complete.
+
+    Raises:
+        AttemptError: ``ConfigurationError``: its program cannot be started.
+    """
+
+    def __init__(self, spec: KernelSpec, runtime: Path, cwd: Path, environment: Mapping[str, str]) -> None:
+        self.spec = spec
+        self.connection: dict[str, Any] = {
+            # Unix sockets in a folder of mode 0700: over TCP every user of the host could reach the kernel.
+            "transport": "ipc",
+            "ip": str(runtime / "k"),
+            "shell_port": 1,
+            "iopub_port": 2,
+            "stdin_port": 3,
+            "control_port": 4,
+            "hb_port": 5,
+            "key": secrets.token_hex(16),
+            "signature_scheme": "hmac-sha256",
+            "kernel_name": spec.name,
+        }
+        """Connection information as Jupyter's connection files hold it."""
+        file = runtime / "kernel.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(self.connection))
+        command = spec.command(file)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**environment, **spec.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AttemptError(
+                Reason.CONFIGURATION_ERROR,
+                f"the kernel {spec.name!r} is installed, but its program {command[0]} cannot be started: {error.strerror or error}",
+            ) from error
+        # Where memory runs out, the system takes the kernel, so that the runner can say what happened.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
+        self._spare: set[int] = set()
+        self._tail: deque[bytes] = deque(maxlen=_TAIL_PIECES)
+        self._reader = threading.Thread(target=self._read, name="kernel output", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def spare(self, pid: int) -> None:
+        """Never kill this child of the runner: it is the runner's own."""
+        self._spare.add(pid)
+
+    def own_children(self) -> frozenset[int]:
+        """The runner's other children."""
+        return frozenset(self._spare)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the process to end by itself; whether it did."""
+        # Popen.wait sleeps up to a twentieth of a second between looks; a kernel needs a tenth to end.
+        end = time.monotonic() + seconds
+        while self.is_alive():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_WAIT_SECONDS)
+        return True
+
+    def kill(self) -> None:
+        """Kill the kernel and everything it started, however detached."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+        kill_descendants(os.getpid(), spare=self._spare)
+
+    def end(self) -> str:
+        """How the process ended, in words."""
+        code = self._process.poll()
+        if code is None:
+            return "is still running"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        try:
+            return f"was killed by signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+
+    def last_words(self) -> str:
+        """The end of what the process wrote to its own standard output and error, past the messaging protocol."""
+        if not self.is_alive():
+            self._reader.join(0.2)
+        return b"".join(list(self._tail)).decode(errors="replace")
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                while piece := os.read(stream.fileno(), _READ):
+                    self._tail.append(piece)

@@ -1,0 +1,106 @@
+"""What watches over a run: its deadline, its memory, and the signal to stop. One thread, from kernel start to the last cell."""
+
+import os
+import threading
+import time
+
+from podbook_runner.kernel import Kernel
+from podbook_runner.memory import ControlGroup, MemoryReading
+from podbook_runner.processes import descendants, memory_of
+from podbook_runner.stop import Cause, Stop
+
+__all__ = ["Watch", "group_is_full"]
+
+_CALM_SECONDS = 0.1
+_TENSE_SECONDS = 0.02
+_TENSE_FROM = 0.5
+"""Share of the limit from which memory is looked at more often: a process can take gigabytes in a second."""
+_MARGIN = 0.03
+_MARGIN_MIN = 8 * 1024 * 1024
+_MARGIN_MAX = 128 * 1024 * 1024
+
+
+def group_is_full(reading: MemoryReading) -> bool:
+    """Whether a control group is so near its limit that the system may kill at any moment."""
+    margin = min(max(int(reading.limit * _MARGIN), _MARGIN_MIN), _MARGIN_MAX)
+    return reading.used >= reading.limit - margin
+
+
+class Watch:
+    """Trips ``stop`` when a limit is reached, and kills the kernel when anything tripped it.
+
+    Args:
+        kernel: what to watch.
+        stop: where causes are recorded; causes recorded by others are carried out, too.
+        deadline: when the run is over, by the monotonic clock.
+        timeout_seconds: what the deadline came from, for the message.
+        memory_limit_bytes: the runner's own limit for the kernel and everything below it.
+        group: the control group that bounds this container, if there is one.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        stop: Stop,
+        *,
+        deadline: float,
+        timeout_seconds: float,
+        memory_limit_bytes: int | None,
+        group: ControlGroup | None,
+    ) -> None:
+        self._kernel = kernel
+        self._stop = stop
+        self._deadline = deadline
+        self._timeout_seconds = timeout_seconds
+        self._memory_limit = memory_limit_bytes
+        self._group = group
+        self._kills_before = group.kills() if group is not None else 0
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; what happens later is no concern of the run."""
+        self._closed = True
+        self._thread.join(5)
+
+    def system_killed(self) -> bool:
+        """Whether the system has killed a process of this container for want of memory since the watch began."""
+        return self._group is not None and self._group.kills() > self._kills_before
+
+    def _run(self) -> None:
+        while not self._closed:
+            tense = self._look()
+            if self._stop.cause is not None:
+                # Again and again until closed: a process may have been forked while the others were killed.
+                self._kernel.kill()
+            self._stop.wait(_TENSE_SECONDS if tense else _CALM_SECONDS)
+
+    def _look(self) -> bool:
+        """Check every limit; whether memory is to be looked at again soon."""
+        if self._stop.cause is not None:
+            return False
+        if time.monotonic() >= self._deadline:
+            self._stop.trip(Cause.TIMED_OUT, f"the run did not end within {self._timeout_seconds:g} s")
+            return False
+        tense = False
+        if self._group is not None and (reading := self._group.reading()) is not None:
+            tense = reading.used > reading.limit * _TENSE_FROM
+            if group_is_full(reading):
+                self._stop.trip(Cause.OUT_OF_MEMORY, _full(reading.used, reading.limit))
+                return False
+        if self._memory_limit is not None:
+            runner = os.getpid()
+            pids = descendants(runner)
+            for own in self._kernel.own_children():
+                pids -= descendants(own) | {own}
+            used = memory_of(pids, self._memory_limit)
+            tense = tense or used > self._memory_limit * _TENSE_FROM
+            if used > self._memory_limit:
+                self._stop.trip(Cause.OUT_OF_MEMORY, _full(used, self._memory_limit))
+        return tense
+
+
+def _full(used: int, limit: int) -> str:
+    mebi = 1024 * 1024
+    return f"the notebook used {used // mebi} MiB of memory, its limit is {limit // mebi} MiB"

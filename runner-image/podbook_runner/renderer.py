@@ -1,0 +1,88 @@
+"""The runner's side of the rendering process (:mod:`podbook_runner.render`)."""
+
+import contextlib
+import json
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+__all__ = ["RenderError", "Renderer"]
+
+_LOOK_SECONDS = 0.1
+
+
+class RenderError(Exception):
+    """The HTML could not be made; says why."""
+
+
+class Renderer:
+    """A rendering process that warms up while the cells run.
+
+    Args:
+        environment: its environment; nothing of the notebook's.
+        cwd: a directory of the runner's own.
+        errors: where its standard error goes.
+    """
+
+    def __init__(self, environment: Mapping[str, str], cwd: Path, errors: Path) -> None:
+        with errors.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "podbook_runner.render"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                cwd=cwd,
+                env=dict(environment),
+            )
+        self._errors = errors
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def request(self, notebook: Path, *, title: str, html: Path | None, report: Path | None) -> None:
+        """Ask for the pages; :meth:`result` waits for them."""
+        request = {
+            "notebook": str(notebook),
+            "title": title,
+            "html": None if html is None else str(html),
+            "report": None if report is None else str(report),
+        }
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps(request).encode() + b"\n")
+                self._process.stdin.flush()
+
+    def result(self, deadline: Callable[[], float]) -> None:
+        """Wait until the pages are written.
+
+        Args:
+            deadline: by the monotonic clock; asked again and again, because a signal may move it.
+
+        Raises:
+            RenderError: nbconvert raised, died, or did not finish in time.
+        """
+        stream = self._process.stdout
+        if stream is None:
+            raise RenderError("the renderer was not started")
+        while not select.select([stream], [], [], _LOOK_SECONDS)[0]:
+            if time.monotonic() > deadline():
+                self.close()
+                raise RenderError("rendering did not finish in time")
+        line = stream.readline()
+        if not line:
+            code = self._process.wait()
+            words = self._errors.read_text(errors="replace").strip().splitlines()
+            raise RenderError(f"the renderer ended with code {code}" + (f": {words[-1]}" if words else ""))
+        if (problem := json.loads(line)["error"]) is not None:
+            raise RenderError(problem)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()

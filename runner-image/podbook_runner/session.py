@@ -1,0 +1,154 @@
+"""The messaging side of a kernel that is already starting: channels that notice its death at once.
+
+jupyter_client's channels wait for messages without regard to the process behind them; nbclient looks after it once a second. Here a
+channel without messages whose process is gone raises, after everything the process still sent has been read.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import zmq
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
+from jupyter_client.connect import KernelConnectionInfo
+from nbclient.exceptions import DeadKernelError
+from traitlets import Type
+
+from podbook_runner.kernel import Kernel
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+__all__ = ["KernelSession", "close_session", "open_session"]
+
+_LOOK_SECONDS = 0.1
+_SUBSCRIBE_SECONDS = 0.05
+_RECONNECT_MILLISECONDS = 5
+_MESSAGE_SPARE = 16 * 1024 * 1024
+_MESSAGE_LEAST = 64 * 1024 * 1024
+"""ipykernel gathers what is printed within a fifth of a second into one message, so even a low limit must let large ones in."""
+_GOODBYE_SECONDS = 0.5
+
+
+class _Channel(AsyncZMQSocketChannel):
+    """A channel that counts what it receives and ends with its kernel."""
+
+    alive: Callable[[], bool] = staticmethod(lambda: True)
+    received: Callable[[int], None] = staticmethod(lambda _size: None)
+
+    @override
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:  # type: ignore[override] # as its own base does
+        """The next message.
+
+        Raises:
+            DeadKernelError: the kernel has ended and left no message.
+            queue.Empty: none came in time.
+        """
+        waited = 0.0
+        while timeout is None or waited + _LOOK_SECONDS < timeout:
+            alive = self.alive()
+            if await self.socket.poll(int(_LOOK_SECONDS * 1000)):
+                return await self._recv()
+            if not alive:
+                raise DeadKernelError("Kernel died")
+            waited += _LOOK_SECONDS
+        return await super().get_msg(max(0.0, timeout - waited))
+
+    @override
+    async def _recv(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        frames = await self.socket.recv_multipart(**kwargs)
+        self.received(sum(map(len, frames)))
+        _, rest = self.session.feed_identities(frames)
+        return self.session.deserialize(rest)
+
+
+class KernelSession(AsyncKernelClient):  # type: ignore[misc,unused-ignore] # a traitlets class
+    """A client of one kernel."""
+
+    shell_channel_class = Type(_Channel)
+    iopub_channel_class = Type(_Channel)
+    kernel: Kernel
+    watcher: asyncio.Task[None]
+
+    @override
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs."""
+        return self.kernel.is_alive()
+
+
+async def open_session(
+    kernel: Kernel, *, seconds: float, largest_message: int, received: Callable[[int], None], lost: Callable[[], None]
+) -> tuple[KernelSession, dict[str, Any]]:
+    """Connect to a kernel and wait until it answers and its output arrives.
+
+    Args:
+        kernel: the process.
+        seconds: how long it may take to be ready.
+        largest_message: no message larger than this, and some, is taken in.
+        received: called with the size of each message of output, before it is decoded.
+        lost: called when the kernel's output was cut off although the kernel lives, which a message too large does.
+
+    Returns:
+        The session and the content of the kernel's ``kernel_info_reply``.
+
+    Raises:
+        DeadKernelError: the kernel ended before it was ready.
+        TimeoutError: it was not ready in time.
+    """
+    context = zmq.asyncio.Context()
+    # No limit on queued messages: at a limit the kernel's side would drop output silently. What arrives is counted instead.
+    context.setsockopt(zmq.RCVHWM, 0)
+    context.setsockopt(zmq.LINGER, 0)
+    context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)
+    context.setsockopt(zmq.MAXMSGSIZE, max(largest_message + _MESSAGE_SPARE, _MESSAGE_LEAST))
+    session = KernelSession(context=context)
+    session.kernel = kernel
+    session.load_connection_info(cast("KernelConnectionInfo", kernel.connection))
+    session.start_channels(stdin=False, hb=False, control=False)
+    session.shell_channel.alive = session.iopub_channel.alive = kernel.is_alive
+    try:
+        async with asyncio.timeout(seconds):
+            reply = await _ready(session)
+    except (DeadKernelError, TimeoutError):
+        # Left to the garbage collector, a context waits for its sockets without end.
+        context.destroy(linger=0)
+        raise
+    session.iopub_channel.received = received
+    monitor = session.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    session.watcher = asyncio.create_task(_watch_connection(monitor, kernel, lost))
+    return session, reply["content"]
+
+
+async def close_session(session: KernelSession) -> None:
+    """Ask the kernel to shut down, so that it runs its exit handlers, and let go of it without waiting for its end."""
+    session.watcher.cancel()
+    if session.kernel.is_alive():
+        # On the shell channel: asked on the control channel, ipykernel 7 often waits for its own control thread without end.
+        session.shell_channel.send(session.session.msg("shutdown_request", {"restart": False}))
+        # The answer tells that the request has left; a socket that is closed too early takes it along.
+        await session.shell_channel.socket.poll(int(_GOODBYE_SECONDS * 1000))
+    session.context.destroy(linger=0)
+
+
+async def _ready(session: KernelSession) -> dict[str, Any]:
+    """The kernel's answer, given only once its output channel is known to reach us: a subscription takes a moment to arrive."""
+    iopub = session.iopub_channel.socket
+    while True:
+        request = session.kernel_info()
+        reply: dict[str, Any] = await session.shell_channel.get_msg()
+        while reply["parent_header"].get("msg_id") != request:
+            reply = await session.shell_channel.get_msg()
+        if await iopub.poll(int(_SUBSCRIBE_SECONDS * 1000)):
+            return reply
+
+
+async def _watch_connection(monitor: zmq.asyncio.Socket, kernel: Kernel, lost: Callable[[], None]) -> None:
+    await monitor.recv_multipart()
+    await asyncio.sleep(_LOOK_SECONDS)
+    if kernel.is_alive():
+        lost()

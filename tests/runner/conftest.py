@@ -1,0 +1,196 @@
+"""A runner to run: notebooks from cell sources, a store in a directory, the program as a subprocess."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from podbook_core.attempt import AttemptManifest
+from podbook_core.task import Destination, InputSource, Source, Task
+
+ATTEMPT = "attempt-1"
+UID = "0f3c"
+PREFIX = f"executions/{UID}/attempts/"
+
+
+def code(source: str, *tags: str) -> dict[str, Any]:
+    """A code cell."""
+    return {
+        "cell_type": "code",
+        "id": hashlib.sha256(source.encode()).hexdigest()[:8],
+        "metadata": {"tags": list(tags)} if tags else {},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
+
+
+def markdown(source: str) -> dict[str, Any]:
+    """A Markdown cell."""
+    return {"cell_type": "markdown", "id": "m" + hashlib.sha256(source.encode()).hexdigest()[:8], "metadata": {}, "source": source}
+
+
+def notebook(*cells: str | dict[str, Any], kernel: str | None = "python3") -> dict[str, Any]:
+    """A notebook of nbformat 4; plain texts are code cells."""
+    metadata: dict[str, Any] = {"language_info": {"name": "python"}}
+    if kernel is not None:
+        metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": metadata,
+        "cells": [code(cell) if isinstance(cell, str) else cell for cell in cells],
+    }
+
+
+def save(value: str, encoder: str = "text") -> str:
+    """Source of a cell that saves an output the way ``save_output`` does; ``value`` is a Python expression."""
+    data = f"json.dumps({value})" if encoder == "text" else value
+    return (
+        "import json\nfrom IPython.display import display\n"
+        f"display({{'application/scrapbook.scrap.{encoder}+json': "
+        f"{{'name': 'nbschema_outputs', 'data': {data}, 'encoder': '{encoder}', 'version': 1}}}}, raw=True)"
+    )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run of the runner left."""
+
+    exit_code: int
+    printed: str
+    folder: Path
+    termination: dict[str, Any] | None
+    seconds: float
+
+    @property
+    def manifest(self) -> AttemptManifest:
+        return AttemptManifest.from_json((self.folder / "result.json").read_bytes())
+
+    @property
+    def names(self) -> set[str]:
+        return {item.name for item in self.manifest.files}
+
+    def text(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.text(name))
+
+    def sources(self) -> list[str]:
+        return [cell["source"] for cell in self.json("notebook.ipynb")["cells"]]
+
+    def outputs(self) -> str:
+        """Everything the cells of the executed notebook show, as one text."""
+        return json.dumps([cell.get("outputs", []) for cell in self.json("notebook.ipynb")["cells"]], ensure_ascii=False)
+
+
+@dataclass
+class Started:
+    """A runner that runs."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    termination_log: Path
+    begun: float = field(default_factory=time.monotonic)
+
+    def wait(self, seconds: float = 100) -> Finished:
+        printed, _ = self.process.communicate(timeout=seconds)
+        told = self.termination_log.read_text() if self.termination_log.exists() else ""
+        return Finished(
+            self.process.returncode, printed, self.folder, json.loads(told) if told else None, time.monotonic() - self.begun
+        )
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "the condition never came true"
+            assert self.process.poll() is None, "the runner ended before the condition came true"
+            time.sleep(0.01)
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+
+class Runner:
+    """Writes tasks and starts the runner on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.attempt_folder = self.store / PREFIX / ATTEMPT
+        self.work = folder / "w"
+        self.termination_log = folder / "termination.json"
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def source(self, name: str, content: bytes) -> Source:
+        path = self.folder / name
+        path.write_bytes(content)
+        return Source(path.as_uri(), hashlib.sha256(content).hexdigest())
+
+    def input(self, name: str, content: bytes) -> InputSource:
+        source = self.source(f"input-{name}", content)
+        return InputSource(name, source.url, source.sha256, len(content))
+
+    def task(self, content: dict[str, Any] | bytes, **changes: Any) -> Task:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        contract = changes.pop("output", None)
+        task = Task(
+            execution="two-cells-1",
+            uid=UID,
+            notebook_name="two-cells",
+            version="0" * 64,
+            notebook=self.source("notebook.ipynb", data),
+            contract=None if contract is None else self.source("contract.json", json.dumps({"output": contract}).encode()),
+            assets=None,
+            inputs=(),
+            parameters={},
+            destination=Destination("directory", self.store.as_uri(), PREFIX),
+            timeout_seconds=60,
+            html=False,
+            report=False,
+        )
+        return replace(task, **changes)
+
+    def start(self, task: Task | bytes, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Started:
+        file = self.folder / "task.json"
+        file.write_bytes(task if isinstance(task, bytes) else task.to_json())
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "podbook_runner", "--task", str(file), "--attempt", ATTEMPT),
+                *("--work-dir", str(self.work), "--termination-log", str(self.termination_log), *arguments),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        self._processes.append(process)
+        return Started(process, self.attempt_folder, self.termination_log)
+
+    def run(self, content: dict[str, Any] | bytes, **changes: Any) -> Finished:
+        return self.start(self.task(content, **changes)).wait()
+
+    def close(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    """A runner with a store of its own."""
+    made = Runner(tmp_path)
+    yield made
+    made.close()

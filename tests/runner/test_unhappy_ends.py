@@ -1,0 +1,254 @@
+"""Each way a notebook can fail ends with its own reason and exit code, and keeps what ran."""
+
+import json
+
+import pytest
+from podbook_core.attempt import CellError
+from podbook_core.reasons import ExitCode, outcome_of_exit_code
+
+from .conftest import Finished, Runner, code, markdown, notebook, save
+
+
+def assert_ended(done: Finished, exit_code: ExitCode) -> None:
+    """The exit code, the manifest and the termination message say the same."""
+    assert done.exit_code == exit_code, done.printed
+    assert done.manifest.reason == outcome_of_exit_code(exit_code)
+    assert done.termination is not None
+    assert done.termination["reason"] == done.manifest.outcome
+    assert done.termination["message"] == done.manifest.message != ""
+
+
+def test_a_raising_cell(runner: Runner) -> None:
+    done = runner.run(
+        notebook(markdown("text"), code("d = 1", "parameters"), save("{'partial': 1}"), "1 / d", "print('un' + 'reached')"),
+        parameters={"d": 0},
+        html=True,
+        report=True,
+    )
+    assert_ended(done, ExitCode.CELL_FAILED)
+    error = done.manifest.error
+    assert error is not None
+    assert (error.ename, error.evalue) == ("ZeroDivisionError", "division by zero")
+    assert error.cell is not None
+    assert done.sources()[error.cell] == "1 / d"
+    assert done.manifest.cells_completed == 4
+    assert "unreached" not in done.outputs()
+    assert "ZeroDivisionError" in done.text("report.html").split("<body")[1]
+    assert "ZeroDivisionError" in done.text("report-no-input.html").split("<body")[1]
+    assert done.json("output.json") == {"partial": 1}
+    assert done.termination == {
+        "reason": "CellFailed",
+        "message": done.manifest.message,
+        "cell": error.cell,
+        "ename": "ZeroDivisionError",
+        "evalue": "division by zero",
+    }
+    assert done.json("notebook.ipynb")["cells"][-1]["metadata"]["papermill"]["status"] == "pending"
+
+
+@pytest.mark.parametrize("argument", ["1", "'no data'", "True"])
+def test_an_exit_with_a_complaint(runner: Runner, argument: str) -> None:
+    done = runner.run(notebook(f"import sys; sys.exit({argument})"))
+    assert_ended(done, ExitCode.CELL_FAILED)
+    assert done.manifest.error is not None
+    assert done.manifest.error.ename == "SystemExit"
+
+
+def test_a_cell_that_asks_for_input(runner: Runner) -> None:
+    done = runner.run(notebook("input('name? ')"))
+    assert_ended(done, ExitCode.CELL_FAILED)
+    assert done.manifest.error is not None
+    assert done.manifest.error.ename == "StdinNotImplementedError"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("os._exit(3)", "exit code 3"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("ctypes.string_at(0)", "SIGSEGV"),
+    ],
+    ids=["exit", "kill", "segfault"],
+)
+def test_kernel_death(runner: Runner, source: str, told: str) -> None:
+    # What a process has not handed to the system dies with it: the pause lets the kernel send what was printed.
+    cell = f"import ctypes, os, signal, time\nprint('before', flush=True); time.sleep(0.3)\n{source}"
+    done = runner.run(notebook(save("1"), cell, "print('un' + 'reached')"), html=True)
+    assert_ended(done, ExitCode.KERNEL_DIED)
+    assert told in done.manifest.message
+    assert "before" in done.outputs()
+    assert "unreached" not in done.outputs()
+    assert "KernelDied" in done.text("report.html")
+    assert done.json("output.json") == 1
+
+
+def test_a_kernel_that_never_starts(runner: Runner) -> None:
+    kernels = runner.folder / "jupyter" / "kernels" / "broken"
+    kernels.mkdir(parents=True)
+    spec = {"argv": ["python", "-c", "raise SystemExit('no such module')"], "display_name": "b", "language": "python"}
+    (kernels / "kernel.json").write_text(json.dumps(spec))
+    done = runner.start(
+        runner.task(notebook("1", kernel="broken")), environment={"JUPYTER_PATH": str(runner.folder / "jupyter")}
+    ).wait()
+    assert_ended(done, ExitCode.KERNEL_DIED)
+    assert "no such module" in done.manifest.message
+    assert done.sources() == ["1"]
+
+
+def test_a_kernel_whose_program_is_missing(runner: Runner) -> None:
+    kernels = runner.folder / "jupyter" / "kernels" / "gone"
+    kernels.mkdir(parents=True)
+    (kernels / "kernel.json").write_text(json.dumps({"argv": ["/no/such/program"], "display_name": "g", "language": "x"}))
+    done = runner.start(
+        runner.task(notebook("1", kernel="gone")), environment={"JUPYTER_PATH": str(runner.folder / "jupyter")}
+    ).wait()
+    assert_ended(done, ExitCode.CONFIGURATION_ERROR)
+    assert "/no/such/program" in done.manifest.message
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{broken", "no JSON"),
+        (b"[]", "no notebook"),
+        (b'{"a": 1}', "no notebook"),
+        (b"\xff\xfe\x00", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (json.dumps({"nbformat": 3, "metadata": {}, "worksheets": []}).encode(), "jupyter nbconvert --to notebook --nbformat 4"),
+        (json.dumps({"nbformat": 5, "metadata": {}, "cells": []}).encode(), "formats up to 4"),
+        (json.dumps({"nbformat": 4, "metadata": {}}).encode(), "no list of cells"),
+        (json.dumps(notebook("1", kernel=None)).encode(), "kernelspec.name is missing"),
+        (json.dumps(notebook("1", kernel="julia-9")).encode(), "installed: python3"),
+        (json.dumps(notebook({"cell_type": "code"})).encode(), "cell 0 of the notebook has no source"),
+        (json.dumps(notebook({"cell_type": "heading", "source": ""})).encode(), "no code, markdown or raw cell"),
+    ],
+)
+def test_what_is_no_runnable_notebook(runner: Runner, content: bytes, told: str) -> None:
+    done = runner.run(content)
+    assert_ended(done, ExitCode.INVALID_NOTEBOOK)
+    assert told in done.manifest.message
+    assert (done.folder / "notebook.ipynb").read_bytes() == content
+
+
+def test_a_language_papermill_cannot_parameterise(runner: Runner) -> None:
+    kernels = runner.folder / "jupyter" / "kernels" / "odd"
+    kernels.mkdir(parents=True)
+    spec = {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "o", "language": "odd"}
+    (kernels / "kernel.json").write_text(json.dumps(spec))
+    task = runner.task(notebook("1", kernel="odd"), parameters={"x": 1})
+    done = runner.start(task, environment={"JUPYTER_PATH": str(runner.folder / "jupyter")}).wait()
+    assert_ended(done, ExitCode.INVALID_NOTEBOOK)
+    assert "odd" in done.manifest.message
+
+
+@pytest.mark.parametrize("name", ["a b", "x; import os", "class", "", "1st"])
+def test_parameters_that_are_no_names(runner: Runner, name: str) -> None:
+    done = runner.run(notebook("print('un' + 'reached')"), parameters={name: 1})
+    assert_ended(done, ExitCode.INVALID_PARAMETERS)
+    assert "unreached" not in done.outputs()
+
+
+def test_nothing_saved_although_promised(runner: Runner) -> None:
+    done = runner.run(notebook("1"), output={"type": "object"})
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "save_output" in done.manifest.message
+
+
+def test_output_that_breaks_its_contract(runner: Runner) -> None:
+    schema = {"type": "object", "properties": {"rate": {"type": "number", "maximum": 1}}, "required": ["rate"]}
+    done = runner.run(notebook(save("{'rate': 3}")), output=schema)
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "/rate" in done.manifest.message
+    assert runner.run(notebook(save("{'rate': 0.5}")), output=schema).exit_code == ExitCode.SUCCEEDED
+
+
+def test_a_contract_that_stalls_its_validator(runner: Runner) -> None:
+    done = runner.run(notebook(save("'a' * 40 + '!'")), output={"type": "string", "pattern": "^(a+)+$"})
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "within 2 s" in done.manifest.message
+
+
+def test_output_that_json_cannot_say(runner: Runner) -> None:
+    done = runner.run(notebook(save("{'rate': float('nan')}")))
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "NaN" in done.manifest.message
+
+
+def test_output_too_large(runner: Runner) -> None:
+    done = runner.run(notebook(save("'x' * 2000")), max_output_bytes=1000)
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "at most 1000" in done.manifest.message
+    assert "output.json" not in done.names
+
+
+def test_too_many_and_too_large_files(runner: Runner) -> None:
+    write = "import os\nfor n in range(4):\n    open(os.environ['PODBOOK_OUTPUT_DIR'] + f'/{n}', 'w').write('x' * 100)"
+    done = runner.run(notebook(write), max_files=3)
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "more than 3 output files" in done.manifest.message
+    done = runner.run(notebook(write), max_files_bytes=399)
+    assert_ended(done, ExitCode.INVALID_OUTPUT)
+    assert "more than 399 bytes" in done.manifest.message
+    assert runner.run(notebook(write), max_files_bytes=400, max_files=4).exit_code == ExitCode.SUCCEEDED
+
+
+def test_links_and_pipes_are_not_published(runner: Runner) -> None:
+    done = runner.run(
+        notebook(
+            "import os\nos.chdir(os.environ['PODBOOK_OUTPUT_DIR'])\n"
+            "os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'folder'); os.mkfifo('pipe')\nopen('real', 'w').write('r')"
+        )
+    )
+    assert done.exit_code == ExitCode.SUCCEEDED, done.printed
+    assert {name for name in done.names if name.startswith("files/")} == {"files/real"}
+    assert "'link' is no regular file" in done.text("log.txt")
+
+
+def test_endless_printing_is_cut_off(runner: Runner) -> None:
+    done = runner.run(notebook("while True:\n    print('x' * 1000)"), max_notebook_bytes=300_000, html=True)
+    assert_ended(done, ExitCode.CELL_FAILED)
+    assert done.manifest.error is not None
+    assert done.manifest.error.ename == "OutputLimitExceeded"
+    notebook_file = done.manifest.file("notebook.ipynb")
+    assert notebook_file is not None
+    assert 1000 < notebook_file.size <= 300_000
+    assert "xxxx" in done.outputs()
+    assert "report.html" in done.names
+
+
+@pytest.mark.slow
+def test_one_huge_output_is_cut_off(runner: Runner) -> None:
+    done = runner.run(notebook("print('x' * 60_000_000)"), max_notebook_bytes=300_000)
+    assert_ended(done, ExitCode.CELL_FAILED)
+    assert done.manifest.error is not None
+    assert done.manifest.error.ename == "OutputLimitExceeded"
+
+
+def test_endless_loop(runner: Runner) -> None:
+    done = runner.run(notebook("print('begun', flush=True)\nwhile True:\n    pass"), timeout_seconds=4, html=True)
+    assert_ended(done, ExitCode.TIMED_OUT)
+    assert "did not end within 4 s" in done.manifest.message
+    assert "begun" in done.outputs()
+    assert "TimedOut" in done.text("report.html")
+
+
+def test_memory_over_the_limit(runner: Runner) -> None:
+    done = runner.run(
+        notebook(
+            "kept = 'a result'\nprint(kept)",
+            "import time\nheap = []\nwhile True:\n    heap.append(bytearray(8_000_000)); time.sleep(0.02)",
+        ),
+        memory_limit_bytes=300 * 1024 * 1024,
+        html=True,
+    )
+    assert_ended(done, ExitCode.OUT_OF_MEMORY)
+    assert "limit is 300 MiB" in done.manifest.message
+    assert "a result" in done.text("report.html")
+
+
+def test_a_manifest_takes_long_and_odd_errors(runner: Runner) -> None:
+    done = runner.run(notebook("class E(Exception): pass\nE.__name__ = 'N' * 1000\nraise E('\\x00\\ud83d \\U0001f600' * 5000)"))
+    assert_ended(done, ExitCode.CELL_FAILED)
+    assert isinstance(done.manifest.error, CellError)
+    assert len(done.manifest.error.evalue) <= 1024
+    assert (runner.termination_log).stat().st_size <= 4096
