@@ -73,8 +73,12 @@ def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: C
         return Refused(Reason.CONFIGURATION_ERROR, f"profile {name} is not offered to this caller for notebook {version.name}")
     try:
         data = canonical_json(spec.parameters)
+    except UnicodeEncodeError:
+        return Refused(Reason.INVALID_PARAMETERS, "the parameters hold half a surrogate pair, which UTF-8 cannot say")
     except ValueError:
         return Refused(Reason.INVALID_PARAMETERS, "the parameters hold NaN or an infinity, which JSON cannot say")
+    except RecursionError:
+        return Refused(Reason.INVALID_PARAMETERS, "the parameters are nested too deeply")
     if len(data) > MAX_PARAMETERS_BYTES:
         return Refused(
             Reason.INVALID_PARAMETERS, f"the parameters are {len(data)} bytes; at most {MAX_PARAMETERS_BYTES} are allowed"

@@ -10,13 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from podbook_core.reasons import INTERRUPTED, Reason, is_terminal
+from podbook_core.reasons import INTERRUPTED, REASONS, Reason
 
 __all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "StoredFile"]
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_MESSAGE = 1024
+MAX_CELLS = 1_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_MEDIA_TYPE = re.compile(r"[\x20-\x7e]{0,256}\Z")
+_OUTCOMES = frozenset({INTERRUPTED} | {str(reason) for reason, info in REASONS.items() if info.exit_code is not None})
+"""What a runner can say. Reasons only others can find, such as Cancelled or Evicted, are none of them."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f\\]{1,512}\Z")
 
 
@@ -51,7 +56,7 @@ class AttemptManifest:
     uid: str
     attempt: str
     outcome: str
-    """A terminal :class:`~podbook_core.reasons.Reason`, or ``Interrupted``."""
+    """A :class:`~podbook_core.reasons.Reason` that has an exit code, or ``Interrupted``."""
     message: str
     error: CellError | None
     start_time: str
@@ -108,23 +113,23 @@ class AttemptManifest:
         if not isinstance(raw, dict) or raw.get("kind") != "AttemptManifest":
             raise InvalidManifestError("the manifest's kind is not AttemptManifest")
         outcome = _text(raw, "outcome", 64)
-        if outcome != INTERRUPTED and (outcome not in set(Reason) or not is_terminal(Reason(outcome))):
-            raise InvalidManifestError("outcome is no terminal reason")
+        if outcome not in _OUTCOMES:
+            raise InvalidManifestError("outcome is none a runner reports")
         cells = _mapping(raw, "cells")
         files = raw.get("files")
         if not isinstance(files, list) or len(files) > 2000:
             raise InvalidManifestError("files is no list of at most 2000")
         return cls(
-            uid=_text(raw, "uid", 128),
-            attempt=_text(raw, "attempt", 128),
+            uid=_id(raw, "uid"),
+            attempt=_id(raw, "attempt"),
             outcome=outcome,
             message=_text(raw, "message", MAX_MESSAGE),
             error=None if raw.get("error") is None else _cell_error(_mapping(raw, "error")),
             start_time=_text(raw, "startTime", 64),
             end_time=_text(raw, "endTime", 64),
             duration_seconds=_number(raw, "durationSeconds"),
-            cells_completed=_count(cells, "completed"),
-            cells_total=_count(cells, "total"),
+            cells_completed=_count(cells, "completed", MAX_CELLS),
+            cells_total=_count(cells, "total", MAX_CELLS),
             files=tuple(_stored_file(item) for item in files),
             runner_version=_text(raw, "runnerVersion", 64),
         )
@@ -141,13 +146,24 @@ def _text(raw: Mapping[str, Any], key: str, limit: int) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or len(value) > limit:
         raise InvalidManifestError(f"{key} is no text of at most {limit} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can say and UTF-8 cannot
+        raise InvalidManifestError(f"{key} is no Unicode text") from None
     return value
 
 
-def _count(raw: Mapping[str, Any], key: str) -> int:
+def _id(raw: Mapping[str, Any], key: str) -> str:
+    value = _text(raw, key, 128)
+    if not _ID.match(value):
+        raise InvalidManifestError(f"{key} is no id")
+    return value
+
+
+def _count(raw: Mapping[str, Any], key: str, limit: int = 2**53) -> int:
     value = raw.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise InvalidManifestError(f"{key} is no whole number from 0")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
+        raise InvalidManifestError(f"{key} is no whole number from 0 to {limit}")
     return value
 
 
@@ -159,7 +175,7 @@ def _number(raw: Mapping[str, Any], key: str) -> float:
 
 
 def _cell_error(raw: Mapping[str, Any]) -> CellError:
-    cell = None if raw.get("cell") is None else _count(raw, "cell")
+    cell = None if raw.get("cell") is None else _count(raw, "cell", MAX_CELLS)
     return CellError(cell, _text(raw, "ename", 256), _text(raw, "evalue", MAX_MESSAGE))
 
 
@@ -172,4 +188,7 @@ def _stored_file(raw: Any) -> StoredFile:
     sha256 = _text(raw, "sha256", 64)
     if not _SHA256.match(sha256):
         raise InvalidManifestError("a file's sha256 is no digest")
-    return StoredFile(name, _count(raw, "size"), sha256, _text(raw, "mediaType", 256))
+    media_type = _text(raw, "mediaType", 256)
+    if not _MEDIA_TYPE.match(media_type):
+        raise InvalidManifestError("a file's mediaType is no header value")
+    return StoredFile(name, _count(raw, "size"), sha256, media_type)

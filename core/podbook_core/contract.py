@@ -6,9 +6,14 @@ be killed.
 """
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
+
+from podbook_core.digests import canonical_json
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
 
@@ -22,6 +27,7 @@ _DRAFTS = {
     "https://json-schema.org/draft-07/schema": "draft-07",
 }
 _MODEL_SCHEME = "nbschema://"
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LITERALS = ("const", "enum", "default", "examples", "required", "type")
 _MAX_DEPTH = 64
@@ -75,8 +81,8 @@ class Contract:
 
 
 def read_contract(data: bytes) -> Contract:
-    """Read a contract that was stored by Podbook. Errors as :func:`parse_contract`."""
-    return parse_contract(data, models=lambda _name: None)
+    """Read a contract that was stored by Podbook, and has grown by its models and by indentation. Errors as :func:`parse_contract`."""
+    return _parse(data, lambda _name: None)
 
 
 def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Contract:
@@ -91,6 +97,10 @@ def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Con
     """
     if len(data) > MAX_CONTRACT_BYTES:
         raise ContractError("", f"is {len(data)} bytes; at most {MAX_CONTRACT_BYTES} are allowed")
+    return _parse(data, models)
+
+
+def _parse(data: bytes, models: Callable[[str], bytes | None]) -> Contract:
     raw = _object("", _json(data, ""))
     for key in raw:
         if key in RESERVED_KEYS:
@@ -112,17 +122,34 @@ def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Con
 
 def _json(data: bytes, place: str) -> Any:
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_number, parse_float=_finite)
+        canonical_json(value)
     except UnicodeDecodeError as error:
         raise ContractError(place, "is not UTF-8") from error
+    except UnicodeEncodeError as error:
+        raise ContractError(place, "holds half a surrogate pair (\\ud800 to \\udfff), which is no character") from error
     except json.JSONDecodeError as error:
         raise ContractError(place, f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except _NumberError as error:
+        raise ContractError(place, f"{error} is no number every JSON reader understands") from error
+    except ValueError as error:
+        raise ContractError(place, "holds a number with too many digits") from error
     except RecursionError as error:
         raise ContractError(place, "is nested too deeply") from error
+    return value
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ContractError("", f"{name} is no JSON number")
+class _NumberError(Exception):
+    """NaN, an infinity, or a number that would become one."""
+
+
+def _refuse_number(text: str) -> Any:
+    raise _NumberError(text[:40])
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else cast("float", _refuse_number(text))
 
 
 def _object(place: str, value: Any) -> Mapping[str, Any]:
@@ -174,11 +201,16 @@ def _schema(raw: Mapping[str, Any], key: str, models: Callable[[str], bytes | No
         raise ContractError(f"/{key}/$schema", "must be JSON Schema 2020-12 or draft-07")
     walker = _Walker(models)
     walked: dict[str, Any] = walker.schema(root, f"/{key}", "#", 0)
-    if walker.models:
-        taken = walked.get("definitions", {})
-        walked["definitions"] = {**taken, **walker.models}
+    inlined = walker.inline_models()
+    if inlined:
+        taken = _object(f"/{key}/definitions", walked.get("definitions", {}))
+        for name in inlined:
+            if name in taken:
+                place = f"/{key}/definitions/{_escape(name)}"
+                raise ContractError(place, f"has the name of the model nbschema://{name}; give it another one")
+        walked["definitions"] = {**taken, **inlined}
     for pointer, place in walker.references:
-        if pointer.startswith("#/") and not _resolves(walked, pointer):
+        if pointer != "#" and not (_resolves(walked, pointer) if pointer.startswith("#/") else pointer[1:] in walker.anchors):
             raise ContractError(place, f"refers to {pointer}, which does not exist in this schema")
     return walked
 
@@ -188,8 +220,19 @@ class _Walker:
 
     def __init__(self, models: Callable[[str], bytes | None]) -> None:
         self._load = models
-        self.models: dict[str, Any] = {}
+        self._waiting: dict[str, tuple[Mapping[str, Any], str]] = {}
+        self._known: set[str] = set()
+        self._size = 0
         self.references: list[tuple[str, str]] = []
+        self.anchors: set[str] = set()
+
+    def inline_models(self) -> dict[str, Any]:
+        """Every model the schema needs, by name, with references made local. Models may refer to one another, in circles too."""
+        models: dict[str, Any] = {}
+        while self._waiting:
+            name, (content, place) = self._waiting.popitem()
+            models[name] = self.schema(content, place, f"#/definitions/{name}", 1)
+        return models
 
     def schema(self, value: Any, place: str, root: str, depth: int) -> Any:
         if depth > _MAX_DEPTH:
@@ -209,6 +252,9 @@ class _Walker:
                 # The root's $id would only give relative references something to be relative to.
             elif key in _LITERALS:
                 copy[key] = inner
+            elif key in ("$anchor", "$dynamicAnchor") and isinstance(inner, str):
+                self.anchors.add(inner)
+                copy[key] = inner
             elif key in _SCHEMA_MAPS and isinstance(inner, dict):
                 copy[key] = {name: self.schema(item, f"{at}/{_escape(name)}", root, depth + 1) for name, item in inner.items()}
             else:
@@ -227,15 +273,18 @@ class _Walker:
         return resolved
 
     def _model(self, name: str, place: str) -> str:
-        if name not in self.models:
-            data = self._load(name) if name and "/" not in name and ".." not in name else None
+        if name not in self._known:
+            data = self._load(name) if _MODEL_NAME.fullmatch(name) else None
             if data is None:
-                raise ContractError(place, f"nbschema://{name} is unknown: there is no models/{name}.json beside the notebooks")
-            self.models[name] = {}  # set before the walk, so that models may refer to one another
-            content = _object(place, _json(data, place))
-            self.models[name] = self.schema(
-                {key: inner for key, inner in content.items() if key not in ("$schema", "$id")}, place, f"#/definitions/{name}", 1
-            )
+                shown = name[:100]
+                raise ContractError(place, f"nbschema://{shown} is unknown: there is no models/{shown}.json beside the notebooks")
+            self._size += len(data)
+            if self._size > MAX_CONTRACT_BYTES:
+                raise ContractError(place, f"the models are {self._size} bytes and more; at most {MAX_CONTRACT_BYTES} are allowed")
+            inside = f"{place} → models/{name}.json"
+            content = _object(inside, _json(data, inside))
+            self._known.add(name)
+            self._waiting[name] = ({key: inner for key, inner in content.items() if key not in ("$schema", "$id")}, inside)
         return f"#/definitions/{name}"
 
 
@@ -246,7 +295,7 @@ def _escape(key: str) -> str:
 def _resolves(root: Any, pointer: str) -> bool:
     node = root
     for part in pointer[2:].split("/"):
-        token = part.replace("~1", "/").replace("~0", "~")
+        token = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(node, dict) and token in node:
             node = node[token]
         elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):

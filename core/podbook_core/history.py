@@ -6,8 +6,8 @@ changes because something newer arrived.
 """
 
 import base64
-import binascii
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ __all__ = ["Cursor", "Entry", "InvalidCursorError", "index_keys", "parse_index_k
 
 _FAR = 10**13
 """Milliseconds in the year 2286; reverse times count down from it, always in 13 digits."""
+_CURSOR_LENGTH = 200
+_UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class InvalidCursorError(Exception):
@@ -69,12 +71,18 @@ class Cursor:
         Raises:
             InvalidCursorError: it is none.
         """
+        wrong = InvalidCursorError("cursor is not one this service gave out; leave it away to start again")
+        if len(text) > _CURSOR_LENGTH:
+            raise wrong
         try:
             created, uid = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        except (ValueError, TypeError, binascii.Error):
-            raise InvalidCursorError("cursor is not one this service gave out; leave it away to start again") from None
-        if isinstance(created, bool) or not isinstance(created, int) or not 0 <= created < _FAR or not isinstance(uid, str):
-            raise InvalidCursorError("cursor is not one this service gave out; leave it away to start again")
+        except (ValueError, TypeError):
+            raise wrong from None
+        if isinstance(created, bool) or not isinstance(created, int) or not 0 <= created < _FAR:
+            raise wrong
+        # The uid becomes part of a key.
+        if not isinstance(uid, str) or not _UID.fullmatch(uid):
+            raise wrong
         return cls(created, uid)
 
 

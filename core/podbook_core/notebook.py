@@ -61,7 +61,7 @@ def inspect_notebook(data: bytes) -> NotebookInfo:
 def _text(metadata: dict[str, Any], part: str, key: str) -> str | None:
     inner = metadata.get(part)
     value = inner.get(key) if isinstance(inner, dict) else None
-    return value if isinstance(value, str) else None
+    return _printable(value) if isinstance(value, str) else None
 
 
 def _heading(cells: list[dict[str, Any]]) -> str | None:
@@ -71,5 +71,10 @@ def _heading(cells: list[dict[str, Any]]) -> str | None:
             text = "".join(source) if isinstance(source, list) else str(source)
             for line in text.splitlines():
                 if line.startswith("#"):
-                    return line.lstrip("#").strip()[:200] or None
+                    return _printable(line.lstrip("#").strip()[:200]) or None
     return None
+
+
+def _printable(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can say and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

@@ -37,6 +37,7 @@ class Profile(Document):
     timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run when nobody says otherwise.")] = 600
     max_timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run anyone may ask for.")] = 259200
     memory_limit_bytes: Annotated[int | None, Field(ge=1, description="Memory of a run in embedded mode.")] = None
+    max_active: Annotated[int | None, Field(ge=1, description="How many executions may run with it at a time.")] = None
     allowed: ProfileAccess = ProfileAccess()
 
     def permits(self, *, key_id: str | None, notebook: str) -> bool:

@@ -19,6 +19,7 @@ from podbook_core.store.keys import (
     OUTPUT_FILE,
     REPORT_FILE,
     attempt_prefix,
+    attempts_prefix,
     name_key,
     record_key,
 )
@@ -100,15 +101,16 @@ class RecordStore:
         return self.read(uid)
 
     def forget(self, record: Record) -> None:
-        """Remove an ended execution: index, name, objects and, last, the record; repeatable while the record is there."""
+        """Remove an ended execution: index, objects, name and, last, the record.
+
+        Until the name goes it is found and can be forgotten again, should this be interrupted.
+        """
         for key in self._index_keys(record):
             self._store.delete(key)
+        self._store.delete_prefix(attempts_prefix(record.execution.uid))
         newest = self.read_by_name(record.execution.name)
         if newest is None or newest.execution.uid == record.execution.uid:
             self._store.delete(name_key(record.execution.name))
-        for item in record.objects:
-            self._store.delete(item.key)
-        self._store.delete_prefix(f"executions/{record.execution.uid}/attempts/")
         self._store.delete(record_key(record.execution.uid))
 
     def reindex(self, record: Record) -> None:

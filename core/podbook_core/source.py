@@ -15,8 +15,8 @@ from podbook_core.versions import MAX_ASSETS_BYTES, Asset
 
 __all__ = ["MAX_ASSET_FILES", "Source", "SourceError", "find_notebooks", "read_source"]
 
-MAX_ASSET_FILES = 2000
-"""Most assets one notebook may have."""
+MAX_ASSET_FILES = 900
+"""Most assets one notebook may have: together with notebook, contract and models they fit into one request."""
 
 
 class SourceError(Exception):

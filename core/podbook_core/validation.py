@@ -28,7 +28,11 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "podbook_core.validation_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "podbook_core.validation_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a traceback could quote the caller's values
+            text=True,
         )
         self._ready = False
 
@@ -66,6 +70,11 @@ class _Worker:
                 f"the validator did not finish within {seconds:g} s" if killed.is_set() else "the validator ran out of memory"
             )
         return json.loads(answer)
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process ended while nothing was asked of it: not the next schema's doing."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         self._process.kill()
@@ -138,6 +147,9 @@ class ContractValidator:
     def _ask(self, request: Mapping[str, Any]) -> Any:
         worker = self._idle.get()
         healthy = False
+        if worker is not None and worker.dead:
+            worker.close()
+            worker = None
         try:
             worker = worker or _Worker()
             answer = worker.ask(request, self._seconds)

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from jsonschema.exceptions import SchemaError
+from referencing.exceptions import Unresolvable as _UnresolvableError
 
-from podbook_core.violations import find_violations, validator_for
+from podbook_core.violations import Violation, find_violations, validator_for
 
 __all__ = ["main"]
 
@@ -32,9 +33,12 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         place, problem = _check(schema)
         return {"place": place, "problem": problem}
     try:
-        return {"violations": [asdict(item) for item in find_violations(schema, request["value"])]}
+        found = find_violations(schema, request["value"])
     except RecursionError:
-        return {"violations": [{"path": "", "problem": "is nested too deeply to be checked", "expected": "a flatter value"}]}
+        found = [Violation("", "is nested too deeply to be checked", "a flatter value")]
+    except _UnresolvableError:
+        found = [Violation("", "could not be checked: the schema has a reference that leads nowhere", "a contract without one")]
+    return {"violations": [asdict(item) for item in found]}
 
 
 def _check(schema: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -58,6 +62,8 @@ def _check(schema: Mapping[str, Any]) -> tuple[str, str | None]:
             validator.is_valid(value)
         except RecursionError:
             return "", "refers to itself without end"
+        except _UnresolvableError:
+            return "", "has a reference that leads nowhere"
     return "", None
 
 

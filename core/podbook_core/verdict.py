@@ -1,5 +1,6 @@
 """What follows from the end of an attempt: the end of the execution, or another attempt. Pure, for operator and supervisor alike."""
 
+import signal
 from dataclasses import dataclass
 
 from podbook_core.attempt import AttemptManifest
@@ -7,6 +8,10 @@ from podbook_core.model import ATTEMPTS_LIMIT, ErrorInfo
 from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, outcome_of_exit_code
 
 __all__ = ["Again", "AttemptEnd", "End", "judge"]
+
+
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""SIGKILL, as Python and as container runtimes report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,9 @@ def judge(end: AttemptEnd) -> End | Again:
     interrupted attempt proves nothing: it is another attempt, until there were five.
     """
     manifest = end.manifest
-    if manifest is not None and manifest.outcome == Reason.SUCCEEDED and end.exit_code in (None, 0):
+    # Killed from outside after its last word: the work is done. Without a disruption its own notebook may have killed it.
+    undenied = end.exit_code in (None, 0) or (end.disrupted and end.exit_code in _KILLED)
+    if manifest is not None and manifest.outcome == Reason.SUCCEEDED and undenied:
         return End(Reason.SUCCEEDED, "")
     if manifest is not None and manifest.outcome not in (INTERRUPTED, Reason.SUCCEEDED):
         return _ended(Reason(manifest.outcome), manifest.message, end, _error(manifest))

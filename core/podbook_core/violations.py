@@ -2,8 +2,10 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft7Validator, Draft202012Validator
@@ -15,6 +17,7 @@ from referencing.exceptions import NoSuchResource
 __all__ = ["Violation", "find_violations", "validator_for"]
 
 MAX_VIOLATIONS = 20
+_ERRORS = 1000
 _SHOWN = 80
 
 
@@ -52,9 +55,9 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
 
 def find_violations(schema: Mapping[str, Any] | bool, value: Any) -> list[Violation]:
     """At most twenty violations, nearest to the root first."""
-    errors = sorted(
-        validator_for(schema).iter_errors(value), key=lambda error: (len(error.absolute_path), str(error.absolute_path))
-    )
+    # Each error carries copies of what it is about: a large value that is wrong everywhere would fill the memory.
+    found = islice(validator_for(schema).iter_errors(value), _ERRORS)
+    errors = sorted(found, key=lambda error: (len(error.absolute_path), str(error.absolute_path)))
     return [violation for error in errors for violation in _violations(error)][:MAX_VIOLATIONS]
 
 
@@ -79,9 +82,9 @@ def _violations(error: ValidationError) -> Iterator[Violation]:
                 if isinstance(error.instance, Mapping) and name not in error.instance and f"{name!r}" in error.message:
                     yield Violation(f"{path}/{name}", "is missing", _describe(known.get(name, {})))
         case "additionalProperties" | "unevaluatedProperties" if limit is False and isinstance(error.instance, Mapping):
-            patterns = schema.get("patternProperties", {})
+            patterns = [*schema.get("patternProperties", {})]
             for name in error.instance:
-                if name not in known and (patterns or f"{name!r}" in error.message):
+                if name not in known and f"{name!r}" in error.message and not any(re.search(item, name) for item in patterns):
                     close = difflib.get_close_matches(str(name), list(known), n=1)
                     hint = (
                         f"{close[0]!r} (did you mean that?)" if close else f"one of {', '.join(sorted(known)) or 'no names at all'}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from podbook_core.store.base import (
     KeyNotFoundError,
@@ -325,7 +326,7 @@ class S3Store:
             if status in (401, 403):
                 raise StoreUnavailableError(f"{what}: the store refuses the credentials ({code})") from error
             raise StoreUnavailableError(f"{what}: the store answers {status} {code}") from error
-        except HTTPClientError as error:
+        except (HTTPClientError, NoConnectionError) as error:
             place = self._settings.endpoint or f"Amazon S3 in {self._settings.region}"
             raise StoreUnavailableError(f"{what}: {place} cannot be reached ({type(error).__name__})") from error
         except BotoCoreError as error:

@@ -1,0 +1,55 @@
+"""What may be removed: old records, idempotency keys that no longer count, and what nothing refers to. Pure."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from podbook_core.history import Entry, milliseconds
+from podbook_core.store.keys import EXECUTIONS
+
+__all__ = ["IDEMPOTENCY_KEPT", "ORPHAN_AGE", "idempotency_over", "may_be_expired", "orphaned_executions", "retention_over"]
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+"""How long after the end of its execution an idempotency key leads to it."""
+ORPHAN_AGE = timedelta(hours=24)
+"""Age from which something that nothing refers to is taken for forgotten, and not for just being written."""
+
+
+def may_be_expired(entry: Entry, *, now: datetime, days: int) -> bool:
+    """Whether an index entry is old enough for its record to be worth reading: nothing ends before it was created."""
+    return entry.created_ms <= milliseconds(now - timedelta(days=days))
+
+
+def retention_over(ended: datetime | None, created: datetime, *, now: datetime, days: int) -> bool:
+    """Whether an ended execution has been kept long enough, counted from its end."""
+    return (ended or created) <= now - timedelta(days=days)
+
+
+def idempotency_over(ended: datetime | None, used: datetime, *, alive: bool, now: datetime) -> bool:
+    """Whether an idempotency key may be used for something else.
+
+    Args:
+        ended: when its execution ended; None when there is no record of one.
+        used: when the key was first used.
+        alive: its execution has not ended.
+        now: the present.
+    """
+    if alive:
+        return False
+    return (ended or used) + IDEMPOTENCY_KEPT <= now
+
+
+def orphaned_executions(keys: Iterable[str], alive: Collection[str]) -> set[str]:
+    """Uids of executions that left objects, and neither live nor have a record: nobody can ever read those.
+
+    Args:
+        keys: keys below ``executions/``, of each execution all or none.
+        alive: uids of live executions, read after the keys were listed.
+    """
+    seen: set[str] = set()
+    recorded: set[str] = set()
+    for key in keys:
+        uid, _, rest = key.removeprefix(EXECUTIONS).partition("/")
+        seen.add(uid)
+        if rest == "record.json":
+            recorded.add(uid)
+    return seen - recorded - set(alive)

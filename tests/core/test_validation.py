@@ -1,0 +1,159 @@
+"""Whatever a contract does to its validator, an answer comes in time and the next one is right."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+from podbook_core.contract import Contract, ContractError
+from podbook_core.validation import ContractValidator, ValidationStalledError
+from podbook_core.violations import MAX_VIOLATIONS, Violation
+
+STALLING = {"type": "string", "pattern": "^(a+)+$"}
+STALLING_VALUE = "a" * 40 + "!"
+INTEGER = {"type": "integer"}
+
+
+@pytest.fixture
+def validator() -> Iterator[ContractValidator]:
+    with ContractValidator(seconds=1.0, workers=1) as made:
+        yield made
+
+
+def workers() -> list[psutil.Process]:
+    """The validation processes that live."""
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "podbook_core.validation_worker" in child.cmdline()
+    ]
+
+
+def checked(validator: ContractValidator, schema: Any) -> ContractError | None:
+    """What a contract with this input schema is refused with."""
+    try:
+        validator.check_contract(Contract(input=schema))
+    except ContractError as error:
+        return error
+    return None
+
+
+def test_violations_come_from_the_process(validator: ContractValidator) -> None:
+    assert validator.violations(INTEGER, 3) == []
+    assert validator.violations(INTEGER, "x") == [Violation("", 'is a string ("x")', "an integer")]
+    assert len(workers()) == 1
+
+
+def test_no_schema_needs_no_process(validator: ContractValidator) -> None:
+    assert validator.violations(None, "x") == []
+    assert validator.violations(True, "x") == []
+    validator.check_contract(Contract())
+    assert workers() == []
+
+
+def test_a_stall_ends_and_the_worker_is_replaced(validator: ContractValidator) -> None:
+    validator.warm()
+    before = workers()
+    with pytest.raises(ValidationStalledError, match="did not finish within 1 s"):
+        validator.violations(STALLING, STALLING_VALUE)
+    assert not before[0].is_running()
+    assert validator.violations(INTEGER, 3) == []
+    assert len(workers()) == 1
+
+
+def test_a_schema_that_eats_memory_ends_only_its_worker() -> None:
+    # Every branch that does not match quotes the large constant.
+    bomb = {"$defs": {"large": {"const": "x" * 200_000}}, "items": {"anyOf": [{"$ref": "#/$defs/large"}] * 50}}
+    with ContractValidator(seconds=60, workers=1) as validator:
+        with pytest.raises(ValidationStalledError, match="ran out of memory"):
+            validator.violations(bomb, [0] * 1000)
+        assert validator.violations(INTEGER, 3) == []
+
+
+def test_a_large_value_that_is_wrong_everywhere(validator: ContractValidator) -> None:
+    found = validator.violations({"items": {"const": "x" * 10_000}}, [0] * 100_000)
+    assert len(found) == MAX_VIOLATIONS
+
+
+def test_a_worker_that_died_in_between_is_nobodys_fault(validator: ContractValidator) -> None:
+    validator.warm()
+    victim = workers()[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert validator.violations(INTEGER, "x") != []
+
+
+def test_checks_share_their_workers_and_never_mix_answers() -> None:
+    with ContractValidator(seconds=5, workers=2) as validator, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: validator.violations({"const": number}, number % 3), range(30)))
+        assert [not answer for answer in answers] == [number == number % 3 for number in range(30)]
+        assert len(workers()) <= 2
+    assert workers() == []
+
+
+def test_values_of_any_kind_pass_unchanged(validator: ContractValidator) -> None:
+    value = {"text": "é\n\u2028\ud83d\ude00", "lines": ["a\nb"], "big": 10**30, "deep": [[[[1]]]], "none": None}
+    assert validator.violations({"const": value}, value) == []
+
+
+def test_a_deeply_nested_value_is_answered(validator: ContractValidator) -> None:
+    value: Any = 1
+    for _ in range(400):
+        value = [value]
+    found = validator.violations({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}, value)
+    assert found in ([], [Violation("", "is nested too deeply to be checked", "a flatter value")])
+    assert validator.violations(INTEGER, 3) == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}]},
+        {"$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}, "$ref": "#/$defs/node"},
+        {"pattern": "^[a-z]+$"},
+        {"$defs": {"a": {"$anchor": "here"}}, "$ref": "#here"},
+        True,
+        {},
+    ],
+)
+def test_good_contracts(validator: ContractValidator, schema: Any) -> None:
+    assert checked(validator, schema) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "place", "problem"),
+    [
+        ({"type": "strin"}, "/input/type", "is no valid JSON Schema"),
+        ({"properties": {"a": {"minimum": "x"}}}, "/input/properties/a/minimum", "is no valid JSON Schema"),
+        (
+            {"properties": {"a": {"pattern": "("}}},
+            "/input/properties/a/pattern",
+            "regular expression|no valid JSON Schema|is not a 'regex'",
+        ),
+        ({"patternProperties": {"[": {}}}, "/input", "regular expression|no valid JSON Schema|is not a 'regex'"),
+        (STALLING, "/input", "did not finish within 1 s: simplify its patterns"),
+        ({"properties": {"a": {"patternProperties": {"^(b*)*$": {}}}}}, "/input", "did not finish|ran out"),
+        ({"$ref": "#"}, "/input", "refers to itself without end"),
+        ({"$ref": "#nowhere"}, "/input", "has a reference that leads nowhere"),
+    ],
+)
+def test_bad_contracts(validator: ContractValidator, schema: Any, place: str, problem: str) -> None:
+    error = checked(validator, schema)
+    assert error is not None
+    assert error.place.startswith(place)
+    assert any(words in error.problem for words in problem.split("|"))
+    assert validator.violations(INTEGER, 3) == []
+
+
+def test_the_output_schema_is_checked_too(validator: ContractValidator) -> None:
+    with pytest.raises(ContractError) as caught:
+        validator.check_contract(Contract(input=INTEGER, output={"type": 3}))
+    assert caught.value.place == "/output/type"
