@@ -1,0 +1,149 @@
+"""What ``podbook serve`` says at its start. Pure."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Listed", "banner", "example_parameters"]
+
+_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A notebook as the banner shows it."""
+
+    name: str
+    title: str | None = None
+    problem: str | None = None
+    """Why it is broken; None when it is ready."""
+    input: Mapping[str, Any] | bool | None = None
+    """JSON Schema of its parameters."""
+
+
+def banner(
+    url: str,
+    notebooks: Sequence[Listed],
+    *,
+    folder: str | None,
+    data_dir: str,
+    max_concurrent: int,
+    keys_required: bool,
+    anonymous_everywhere: bool,
+) -> str:
+    """The whole text.
+
+    Args:
+        url: where the server is reached, without a slash at the end.
+        notebooks: what is published or broken, in the order to show.
+        folder: the notebooks folder as the person wrote it; None without one.
+        data_dir: the data directory as the person wrote it.
+        max_concurrent: how many runs work at once.
+        keys_required: callers need a key.
+        anonymous_everywhere: callers without a key are served on an address others may reach.
+    """
+    lines = [
+        "",
+        f"  Podbook serves notebooks at {url}",
+        "",
+        f"    API             {url}/v1/notebooks",
+        f"    documentation   {url}/docs",
+        f"    data            {data_dir} ({max_concurrent} run{'' if max_concurrent == 1 else 's'} at a time, others wait)",
+        "",
+        *_notebooks(notebooks, folder),
+    ]
+    ready = [item for item in notebooks if item.problem is None]
+    if ready:
+        lines += ["  Try:", "", f"    {_curl(url, _first_with_example(ready), keys_required)}", ""]
+    lines += [
+        "  Runs are separate processes of this machine and not isolated: a notebook can do whatever you can, with your files,",
+        "  your network and your environment, and with the results of other runs. For a pod of its own per run, use Kubernetes.",
+    ]
+    if anonymous_everywhere:
+        lines += ["  Callers need no key (--allow-anonymous): whoever reaches this address can run code as you."]
+    elif not keys_required:
+        lines += ["  Without --api-keys callers need no key, and only this machine is served."]
+    return "\n".join([*lines, ""])
+
+
+def example_parameters(schema: Mapping[str, Any] | bool | None) -> dict[str, Any]:
+    """Parameters that show how a notebook is called: the contract's own examples and defaults where it has some, else values by type."""
+    if not isinstance(schema, Mapping):
+        return {}
+    value = _example(schema, schema, 0)
+    return value if isinstance(value, dict) else {}
+
+
+def _notebooks(notebooks: Sequence[Listed], folder: str | None) -> list[str]:
+    where = "" if folder is None else f" in {folder}"
+    if not notebooks:
+        return [f"  No notebooks{where} yet; one is served as soon as its file is there.", ""]
+    width = max(len(item.name) for item in notebooks)
+    lines = [f"  Notebooks{where}:", ""]
+    for item in notebooks:
+        if item.problem is None:
+            lines.append(f"    ready    {item.name:<{width}}   {item.title or ''}".rstrip())
+        else:
+            lines.append(f"    BROKEN   {item.name:<{width}}   {item.problem}")
+    return [*lines, ""]
+
+
+def _first_with_example(ready: Sequence[Listed]) -> Listed:
+    return next((item for item in ready if isinstance(item.input, Mapping)), ready[0])
+
+
+def _curl(url: str, notebook: Listed, keys_required: bool) -> str:
+    body = json.dumps(example_parameters(notebook.input), ensure_ascii=False)
+    key = ' -H "Authorization: Bearer $PODBOOK_API_KEY"' if keys_required else ""
+    return f"curl {url}/v1/run/{notebook.name}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def _example(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
+    if not isinstance(schema, Mapping) or depth > _DEPTH:
+        return None
+    examples = schema.get("examples")
+    if isinstance(examples, list) and examples:
+        return examples[0]
+    for key in ("default", "const"):
+        if key in schema:
+            return schema[key]
+    if isinstance(schema.get("enum"), list) and schema["enum"]:
+        return schema["enum"][0]
+    if isinstance(schema.get("$ref"), str):
+        return _example(_target(root, schema["$ref"]), root, depth + 1)
+    for key in ("anyOf", "oneOf", "allOf"):
+        choices = schema.get(key)
+        if isinstance(choices, list) and choices and "properties" not in schema:
+            return _example(choices[0], root, depth + 1)
+    kind = schema.get("type")
+    kind = kind[0] if isinstance(kind, list) and kind else kind
+    properties = schema.get("properties")
+    if kind == "object" or isinstance(properties, Mapping):
+        return _object(schema, properties if isinstance(properties, Mapping) else {}, root, depth)
+    number = schema.get("minimum", 1)
+    return {"string": "text", "integer": number, "number": number, "boolean": True, "array": []}.get(str(kind))
+
+
+def _object(schema: Mapping[str, Any], properties: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """Required properties, and those with an example; what merely has a default may be left away."""
+    required = schema.get("required")
+    needed = set(required) if isinstance(required, list) else set()
+    shown = {
+        name: _example(inner, root, depth + 1)
+        for name, inner in properties.items()
+        if name in needed or (isinstance(inner, Mapping) and inner.get("examples"))
+    }
+    if not shown and properties and not needed:
+        name, inner = next(iter(properties.items()))
+        shown = {name: _example(inner, root, depth + 1)}
+    return shown
+
+
+def _target(root: Mapping[str, Any], pointer: str) -> Any:
+    node: Any = root
+    for part in pointer.removeprefix("#/").split("/"):
+        token = part.replace("~1", "/").replace("~0", "~")
+        node = node.get(token) if isinstance(node, Mapping) else None
+    return node

@@ -1,0 +1,121 @@
+"""Live executions as files: one JSON document each, the very document the cluster would hold.
+
+A document is replaced whole: written beside, synced, renamed, and the directory synced, so that after any crash the old or the new one
+is there. Calls block.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from podbook_core.model import NotebookExecution
+from podbook_core.store.base import StoreUnavailableError
+
+__all__ = ["DamagedDocument", "Documents"]
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedDocument:
+    """A document that could not be read, and where it was put aside."""
+
+    file: Path
+    problem: str
+
+
+class Documents:
+    """The documents below one directory.
+
+    Raises:
+        StoreUnavailableError: from every method, when the directory cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, execution: NotebookExecution) -> None:
+        """Store a document; when this returns it survives a crash of the machine."""
+        data = json.dumps(execution.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False, indent=1)
+        path = self._path(execution.name)
+        temporary = path.with_suffix(".tmp")
+        with _translated(f"cannot write the document of {execution.name}"):
+            try:
+                with temporary.open("wb") as file:
+                    os.fchmod(file.fileno(), 0o600)
+                    file.write(data.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
+            self._sync()
+
+    def delete(self, name: str) -> None:
+        """Remove a document, durably; no error when there is none."""
+        with _translated(f"cannot remove the document of {name}"):
+            self._path(name).unlink(missing_ok=True)
+            self._sync()
+
+    def load(self) -> tuple[list[NotebookExecution], list[DamagedDocument]]:
+        """Every document. One that cannot be read is put aside as ``<name>.damaged``, and reported: it is never lost or fatal."""
+        found: list[NotebookExecution] = []
+        damaged: list[DamagedDocument] = []
+        with _translated("cannot read the live documents"):
+            for path in sorted(self._folder.iterdir()):
+                if path.suffix == ".tmp":
+                    path.unlink(missing_ok=True)  # never acknowledged to anyone
+                elif path.suffix == ".json":
+                    try:
+                        execution = NotebookExecution.model_validate_json(path.read_bytes())
+                        if execution.name != path.stem or not execution.uid:
+                            raise ValueError("its name is not the file's, or it has no uid")
+                    except (ValidationError, ValueError) as error:
+                        damaged.append(DamagedDocument(self._put_aside(path), _problem(error)))
+                    else:
+                        found.append(execution)
+        return found, damaged
+
+    def check(self) -> None:
+        """Prove that documents can be written."""
+        with _translated("live executions cannot be stored"):
+            probe = self._folder / ".probe.tmp"  # no execution can have this name
+            probe.write_bytes(b"check")
+            probe.unlink()
+
+    def _put_aside(self, path: Path) -> Path:
+        target = path.with_suffix(".damaged")
+        path.replace(target)
+        return target
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _sync(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _problem(error: Exception) -> str:
+    """The first problem in one line, without the document's values: parameters may be confidential."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}"
+    return str(error)
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailableError(f"{what}: {error.strerror or error}") from error

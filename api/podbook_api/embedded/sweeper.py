@@ -1,0 +1,173 @@
+"""Removes what has been kept long enough, and what nothing refers to any more: soon after the start, then every hour."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from datetime import datetime
+
+from podbook_api.embedded.attempt import AttemptFolder
+from podbook_api.embedded.data_dir import DataDir
+from podbook_api.embedded.process import is_held
+from podbook_api.services import idempotency
+from podbook_api.threads import Threads
+from podbook_core import history, retention
+from podbook_core.model import NotebookExecution
+from podbook_core.record import RecordStore
+from podbook_core.store.base import ObjectStore, StoreError
+from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix
+
+__all__ = ["Sweeper"]
+
+_LOG = logging.getLogger("podbook.sweeper")
+_FIRST_SECONDS = 30.0
+_EVERY_SECONDS = 3600.0
+
+
+class Sweeper:
+    """Sweeps one data directory.
+
+    Args:
+        store: the object store in it.
+        data: the directory.
+        live: gives the live executions.
+        retention_days: how long ended executions are kept, counted from their end; for ever when None.
+        clock: the present, in UTC.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        data: DataDir,
+        *,
+        live: Callable[[], Awaitable[Collection[NotebookExecution]]],
+        retention_days: int | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._data = data
+        self._live = live
+        self._days = retention_days
+        self._clock = clock
+        self._records = RecordStore(store)
+        self._threads = Threads(1)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="sweeper")
+
+    async def stop(self) -> None:
+        """Stop, after what is just being removed."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def sweep(self) -> int:
+        """Sweep once. Returns how many things were removed.
+
+        Raises:
+            StoreError: the store cannot be used; the rest is done the next time.
+        """
+        removed = await self._threads.run(self._expired_records)
+        # Candidates first, then who is alive: whoever comes to life in between was no candidate.
+        keys = await self._threads.run(self._idempotency_digests)
+        orphans = await self._threads.run(self._orphan_candidates)
+        folders = await self._threads.run(self._work_folders)
+        live = await self._live()
+        names, uids = {item.name for item in live}, {item.uid for item in live}
+        removed += await self._threads.run(self._remove_idempotency, keys, names)
+        removed += await self._threads.run(self._remove_orphans, orphans - uids)
+        removed += await self._threads.run(self._remove_work, folders - uids)
+        if removed:
+            _LOG.info("removed %d expired or forgotten things", removed)
+        return removed
+
+    async def _run(self) -> None:
+        await asyncio.sleep(_FIRST_SECONDS)
+        while True:
+            try:
+                await self.sweep()
+            except (StoreError, OSError) as error:
+                _LOG.warning("sweeping failed: %s; trying again in an hour", error)
+            except Exception:  # noqa: BLE001 - logged; sweeping is never worth the server
+                _LOG.exception("sweeping failed; trying again in an hour")
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    def _expired_records(self) -> int:
+        if self._days is None:
+            return 0
+        now, removed = self._clock(), 0
+        for key in self._keys(history.scope_prefix()):
+            entry = history.parse_index_key(key)
+            if entry is None or not retention.may_be_expired(entry, now=now, days=self._days):
+                continue
+            record = self._records.read(entry.uid)
+            if record is None:
+                self._store.delete(key)  # a removal that was interrupted
+                continue
+            execution = record.execution
+            if retention.retention_over(execution.status.completion_time, execution.created, now=now, days=self._days):
+                self._records.forget(record)
+                removed += 1
+        return removed
+
+    def _idempotency_digests(self) -> list[str]:
+        return [key.removeprefix(IDEMPOTENCY) for key in self._keys(IDEMPOTENCY)]
+
+    def _remove_idempotency(self, digests: list[str], alive: Collection[str]) -> int:
+        now, removed = self._clock(), 0
+        for digest in digests:
+            try:
+                found = idempotency.read(self._store, digest)
+            except (ValueError, KeyError, TypeError):
+                _LOG.warning("the idempotency entry %s cannot be read", digest)
+                continue
+            if found is None:
+                continue
+            entry = found[0]
+            record = self._records.read_by_name(entry.name)
+            ended = None if record is None else record.execution.status.completion_time
+            if retention.idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
+                self._store.delete(IDEMPOTENCY + digest)
+                removed += 1
+        return removed
+
+    def _orphan_candidates(self) -> set[str]:
+        if any(self._data.live.glob("*.damaged")):
+            return set()  # a person may still mend the document and want its results
+        limit = (self._clock() - retention.ORPHAN_AGE).timestamp()
+        found = retention.orphaned_executions(self._keys(EXECUTIONS), ())
+        return {uid for uid in found if self._changed(uid) < limit}
+
+    def _changed(self, uid: str) -> float:
+        folder = self._data.store / execution_prefix(uid)
+        return max((path.stat().st_mtime for path in (folder, folder / "attempts") if path.exists()), default=0.0)
+
+    def _remove_orphans(self, uids: Collection[str]) -> int:
+        removed = 0
+        for uid in uids:
+            if self._records.read(uid) is None:  # it may have ended while we looked
+                removed += self._store.delete_prefix(execution_prefix(uid)) > 0
+        return removed
+
+    def _work_folders(self) -> set[str]:
+        return {path.name for path in self._data.work.iterdir()}
+
+    def _remove_work(self, uids: Collection[str]) -> int:
+        removed = 0
+        for uid in uids:
+            path = self._data.work / uid
+            folders = [AttemptFolder(self._data.work, uid, attempt.name) for attempt in path.iterdir()] if path.is_dir() else []
+            if not any(is_held(folder.lock) for folder in folders):
+                shutil.rmtree(path, ignore_errors=True)
+                removed += 1
+        return removed
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        last = ""
+        while page := self._store.list(prefix, start_after=last):
+            yield from page
+            last = page[-1]

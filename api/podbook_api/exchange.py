@@ -1,0 +1,90 @@
+"""What happens around every request: no error leaves without a problem document, and each is measured, audited and hardened."""
+
+import json
+import logging
+import secrets
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from podbook_api.metrics import Metrics
+from podbook_api.problems import Code, ProblemError, problem_response
+
+__all__ = ["Exchange"]
+
+_log = logging.getLogger(__name__)
+_audit = logging.getLogger("podbook.audit")
+_MUTATING = ("POST", "PUT", "DELETE", "PATCH")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""For every response that does not set them itself."""
+
+
+class Exchange:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def hardened(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, hardened)
+        except Exception as error:
+            status = await self._internal(error, scope, receive, hardened, begun=status != 0)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+
+    async def _internal(self, error: Exception, scope: Scope, receive: Receive, send: Send, *, begun: bool) -> int:
+        """Log what nobody expected under an id, and tell the caller the id only."""
+        incident = secrets.token_hex(8)
+        _log.error("internal error %s: %s %s", incident, scope["method"], _route(scope), exc_info=error)
+        if begun:  # headers are out: all that is left is to break the connection, so that nobody takes a part for the whole
+            raise error
+        problem = ProblemError(
+            500, Code.INTERNAL_ERROR, f"an internal error happened; the log has it under {incident}", incident=incident
+        )
+        await problem_response(problem)(scope, receive, send)
+        return 500
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        method, route = scope["method"], _route(scope)
+        self._metrics.requests.labels(method if method in (*_MUTATING, "GET", "HEAD") else "other", route, str(status)).observe(
+            seconds
+        )
+        if method in _MUTATING:
+            state = scope.get("state", {})
+            line = {
+                "key": state.get("caller"),
+                "action": f"{method} {route}",
+                "target": scope.get("path_params", {}),
+                "execution": state.get("execution"),
+                "status": status,
+            }
+            _audit.info("%s", json.dumps({key: value for key, value in line.items() if value is not None}))
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, so that labels stay few whatever callers ask for."""
+    return str(getattr(scope.get("route"), "path", None) or "(none)")

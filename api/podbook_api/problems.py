@@ -1,0 +1,196 @@
+"""Errors as RFC 9457 problem documents with a stable ``code``: what was wrong, and what would be right."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from podbook_core.store.base import StoreUnavailableError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from starlette.exceptions import HTTPException
+
+from podbook_api.backends.base import BackendUnavailableError, QueueFullError
+
+__all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
+
+MEDIA_TYPE = "application/problem+json"
+STORE_RETRY_AFTER = 5
+"""Seconds after which a caller may try again when the store is away."""
+
+
+class Code(StrEnum):
+    """Every code a problem of the API itself can have. A failed run's problem has its reason as code instead."""
+
+    INVALID_REQUEST = "InvalidRequest"
+    INVALID_JSON = "InvalidJson"
+    INVALID_PARAMETERS = "InvalidParameters"
+    INVALID_CURSOR = "InvalidCursor"
+    INVALID_NOTEBOOK = "InvalidNotebook"
+    INVALID_CONTRACT = "InvalidContract"
+    INVALID_ASSETS = "InvalidAssets"
+    INVALID_INPUTS = "InvalidInputs"
+    UNKNOWN_PROFILE = "UnknownProfile"
+    PROFILE_NOT_PERMITTED = "ProfileNotPermitted"
+    IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
+    UNAUTHENTICATED = "Unauthenticated"
+    FORBIDDEN = "Forbidden"
+    INVALID_LINK = "InvalidLink"
+    EXPIRED_LINK = "ExpiredLink"
+    NOT_FOUND = "NotFound"
+    NOTEBOOK_NOT_FOUND = "NotebookNotFound"
+    EXECUTION_NOT_FOUND = "ExecutionNotFound"
+    RESULT_NOT_FOUND = "ResultNotFound"
+    METHOD_NOT_ALLOWED = "MethodNotAllowed"
+    NOTEBOOK_BROKEN = "NotebookBroken"
+    MANAGED_BY_FOLDER = "ManagedByFolder"
+    NOT_FINISHED = "NotFinished"
+    PRECONDITION_FAILED = "PreconditionFailed"
+    BODY_TOO_LARGE = "BodyTooLarge"
+    PARAMETERS_TOO_LARGE = "ParametersTooLarge"
+    UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
+    QUEUE_FULL = "QueueFull"
+    RESULT_CHANGED = "ResultChanged"
+    CONFIGURATION_ERROR = "ConfigurationError"
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    BACKEND_UNAVAILABLE = "BackendUnavailable"
+    INTERNAL_ERROR = "InternalError"
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with the input."""
+
+    path: Annotated[str, Field(description="JSON pointer (RFC 6901) to the value, empty for the whole.")]
+    problem: Annotated[str, Field(description="What is wrong with it.")]
+    expected: Annotated[str, Field(description="What would be right.")]
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    type: Annotated[str, Field(description="`about:blank`: the title is the status' own phrase.")] = "about:blank"
+    title: Annotated[str, Field(description="The status in words.")]
+    status: Annotated[int, Field(description="The HTTP status.")]
+    code: Annotated[str, Field(description="Stable CamelCase word for programs.")]
+    detail: Annotated[str, Field(description="What happened, for people.")]
+    errors: Annotated[list[FieldError] | None, Field(description="What is wrong with the input.")] = None
+    reason: Annotated[str | None, Field(description="Why the execution ended, or where it is.")] = None
+    execution: Annotated[str | None, Field(description="Id of the execution.")] = None
+    cell: Annotated[int | None, Field(description="Index of the failed cell, from 0.")] = None
+    ename: Annotated[str | None, Field(description="Name of the exception.")] = None
+    evalue: Annotated[str | None, Field(description="Message of the exception.")] = None
+    advice: Annotated[str | None, Field(description="What to do.")] = None
+    links: Annotated[dict[str, str] | None, Field(description="Where partial results are.")] = None
+    incident: Annotated[str | None, Field(description="Id under which an internal error was logged.")] = None
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document.
+
+    Args:
+        status: HTTP status.
+        code: the stable code.
+        detail: what was wrong and what would be right.
+        headers: further response headers.
+        extensions: further members of :class:`Problem`.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extensions: Any) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+
+def problem_response(error: ProblemError) -> JSONResponse:
+    """The response of a problem."""
+    document = Problem(
+        title=HTTPStatus(error.status).phrase, status=error.status, code=error.code, detail=error.detail, **error.extensions
+    )
+    return JSONResponse(
+        document.model_dump(mode="json", by_alias=True, exclude_none=True),
+        status_code=error.status,
+        headers=error.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def _on_problem(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this class
+    return problem_response(error)
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    """What FastAPI found wrong with path, query or headers; the values themselves are not repeated."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    errors = [
+        FieldError(path="/" + "/".join(str(part) for part in item["loc"]), problem=item["type"], expected=item["msg"])
+        for item in error.errors()
+    ]
+    text = "; ".join(f"{item.path}: {item.expected}" for item in errors[:3])
+    return problem_response(ProblemError(422, Code.INVALID_REQUEST, f"the request is not valid: {text}", errors=errors))
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses: unknown paths, methods, bodies it cannot parse."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    codes = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE}
+    details = {
+        404: "there is nothing at this address; /docs lists what there is",
+        405: f"{request.method} is not possible here; the Allow header says what is",
+    }
+    return problem_response(
+        ProblemError(
+            error.status_code,
+            codes.get(error.status_code, Code.INVALID_REQUEST),
+            details.get(error.status_code, str(error.detail)),
+            headers=error.headers,
+        )
+    )
+
+
+async def _on_store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    # The message may name folders or addresses of the installation, so callers do not get it; /readyz and the log have it.
+    return problem_response(
+        ProblemError(
+            503,
+            Code.STORE_UNAVAILABLE,
+            "the object store cannot be used at the moment; try again",
+            headers={"Retry-After": str(STORE_RETRY_AFTER)},
+        )
+    )
+
+
+async def _on_backend_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BackendUnavailableError)  # noqa: S101 - registered for this class
+    return problem_response(
+        ProblemError(
+            503,
+            Code.BACKEND_UNAVAILABLE,
+            "executions cannot be reached at the moment; try again",
+            headers={"Retry-After": str(error.retry_after)},
+        )
+    )
+
+
+async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, QueueFullError)  # noqa: S101 - registered for this class
+    return problem_response(
+        ProblemError(429, Code.QUEUE_FULL, f"{error}; try again later", headers={"Retry-After": str(error.retry_after)})
+    )
+
+
+HANDLERS: Mapping[type[Exception], Any] = {
+    ProblemError: _on_problem,
+    RequestValidationError: _on_invalid_request,
+    HTTPException: _on_http,
+    StoreUnavailableError: _on_store_unavailable,
+    BackendUnavailableError: _on_backend_unavailable,
+    QueueFullError: _on_queue_full,
+}
+"""Exception classes and what answers for them."""

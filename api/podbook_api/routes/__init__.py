@@ -1,0 +1,1 @@
+"""The native routes: thin translations between HTTP and the services."""

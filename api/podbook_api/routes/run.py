@@ -1,0 +1,110 @@
+"""The notebook as a function: the body is its input, the response its output."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from podbook_core.model import NotebookExecution, NotebookRef, Spec
+from podbook_core.reasons import Reason
+from podbook_core.store.keys import FILES_FOLDER
+
+from podbook_api.bodies import read_run_body
+from podbook_api.dependencies import CallerDep, IdempotencyKey, NotebookName, Prefer, Services, ServicesDep, failures
+from podbook_api.preferences import chosen_file, preferred_wait
+from podbook_api.resources import ExecutionResource
+from podbook_api.routes.executions import created_response, parameters_object, submit
+from podbook_api.routes.results import artifact_response
+from podbook_api.services.executions import is_settled
+from podbook_api.services.submission import Submitted, Wish
+
+__all__ = ["RUN_FAILURES", "router"]
+
+router = APIRouter(prefix="/v1", tags=["run"])
+DEFAULT_WAIT_SECONDS = 30
+RUN_FAILURES = (400, 404, 409, 413, 415, 424, 429, 502, 504)
+_BODIES: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {"type": "object", "additionalProperties": True}},
+            "multipart/form-data": {"schema": {"type": "object", "additionalProperties": True}},
+        }
+    }
+}
+
+
+@router.post(
+    "/run/{notebook}",
+    operation_id="run",
+    summary="Call a notebook",
+    response_model=None,
+    openapi_extra=_BODIES,
+    responses={
+        200: {"description": "The notebook's output", "content": {"application/json": {"schema": {}}}},
+        202: {"description": "Not done in time; the execution goes on", "model": ExecutionResource},
+        **failures(*RUN_FAILURES),
+    },
+)
+async def run(
+    notebook: NotebookName,
+    request: Request,
+    caller: CallerDep,
+    parts: ServicesDep,
+    key: IdempotencyKey,
+    prefer: Prefer = None,
+    input_name: Annotated[
+        str,
+        Query(
+            alias="input",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+            description="Name of the input file when the body is one (neither JSON nor a form).",
+        ),
+    ] = "input",
+) -> Response:
+    """Run a notebook and return its output.
+
+    The body is the parameters as JSON; or a form, in which files are input files named like their fields, `parameters` is JSON, and
+    other fields are parameters; or, with any other media type, one input file. When the notebook published a file of a media type that
+    `Accept` names, and only one, the response is that file. After 30 seconds (or what `Prefer: wait=N` says) the response is 202 and
+    the run goes on.
+    """
+    async with read_run_body(request, input_name=input_name) as received:
+        parameters = await parameters_object(parts, notebook, received.parameters, received.fields)
+        spec = Spec(notebook=NotebookRef(name=notebook), parameters=parameters, inputs=[upload.file for upload in received.uploads])
+        submitted = await submit(parts, caller, Wish(spec, {}, received.uploads, key), request)
+    preferred = preferred_wait([prefer] if prefer else [])
+    wait = DEFAULT_WAIT_SECONDS if preferred is None else preferred
+    execution = await parts.executions.wait(submitted.execution, wait) if wait else submitted.execution
+    if not is_settled(execution):
+        response: Response = created_response(Submitted(execution, submitted.replayed), wait=preferred)
+        response.status_code = 202
+        return response
+    response = await _result(parts, execution, request.headers.get("accept", ""))
+    response.headers["Podbook-Execution"] = execution.name
+    response.headers["Link"] = _link_header(execution, await parts.results.files(execution))
+    if preferred is not None:
+        response.headers["Preference-Applied"] = f"wait={wait}"
+    if submitted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+async def _result(parts: Services, execution: NotebookExecution, accept: str) -> Response:
+    if execution.status.reason is Reason.SUCCEEDED and accept:
+        files = await parts.results.files(execution)
+        chosen = chosen_file(accept, [item.media_type for item in files])
+        if chosen is not None:
+            return artifact_response(await parts.results.file(execution, files[chosen].name.removeprefix(FILES_FOLDER)))
+    return Response(await parts.results.output(execution), media_type="application/json")
+
+
+def _link_header(execution: NotebookExecution, files: list[Any]) -> str:
+    """Where the execution, its renderings and its first files are (RFC 8288)."""
+    base = f"/v1/executions/{execution.name}"
+    results = execution.status.results
+    links = [f'<{base}>; rel="describedby"']
+    if results is not None and results.html is not None:
+        links.append(f'<{base}/html>; rel="alternate"; type="text/html"')
+    if results is not None and results.notebook is not None:
+        links.append(f'<{base}/notebook>; rel="alternate"; type="application/x-ipynb+json"')
+    if files:
+        links.append(f'<{base}/files>; rel="enclosure"; type="application/json"')
+    return ", ".join(links)

@@ -1,0 +1,1 @@
+"""What the routes of every door call: notebooks, executions and their results."""

@@ -1,0 +1,251 @@
+"""Executions: found where they live or in the record, waited for, listed, cancelled, run again, removed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+from podbook_core.history import Cursor, Entry, InvalidCursorError, merge, milliseconds, parse_index_key, scope_prefix, start_after
+from podbook_core.model import NotebookExecution
+from podbook_core.reasons import Phase, Reason
+from podbook_core.record import Record, RecordStore
+
+from podbook_api.backends.base import StillActiveError
+from podbook_api.cache import LruCache
+from podbook_api.context import Context
+from podbook_api.keys import Caller
+from podbook_api.problems import Code, ProblemError
+from podbook_api.threads import Threads, gather
+
+__all__ = ["ExecutionService", "Filters", "Page", "is_settled"]
+
+SCANNED_PER_PAGE = 2000
+"""Index entries one page may look at; a page may be short, or even empty, and still have a next one."""
+_CHUNK = 200
+_RECORDS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which executions a list shall hold. None and empty mean any."""
+
+    notebook: str | None = None
+    phase: Phase | None = None
+    reason: Reason | None = None
+    labels: Mapping[str, str] | None = None
+
+    def match_entry(self, entry: Entry) -> bool:
+        """What an index entry alone can tell."""
+        return (self.phase is None or entry.phase is self.phase) and (self.reason is None or entry.reason is self.reason)
+
+    def match(self, execution: NotebookExecution) -> bool:
+        """Whether an execution belongs into the list."""
+        status, labels = execution.status, execution.metadata.labels
+        return (
+            (self.notebook is None or execution.spec.notebook.name == self.notebook)
+            and (self.phase is None or status.phase is self.phase)
+            and (self.reason is None or status.reason is self.reason)
+            and all(labels.get(key) == value for key, value in (self.labels or {}).items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a list. ``next_cursor`` is None on the last page."""
+
+    items: Sequence[NotebookExecution]
+    next_cursor: str | None
+
+
+def is_settled(execution: NotebookExecution) -> bool:
+    """Whether it has ended and its results can be read: nothing about it will change."""
+    stored = execution.status.condition("ResultsStored")
+    return execution.status.terminal and stored is not None and stored.status == "True"
+
+
+class ExecutionService:
+    """What can be done with executions that exist."""
+
+    def __init__(self, context: Context, *, threads: Threads) -> None:
+        self._context = context
+        self._records = RecordStore(context.store)
+        self._threads = threads
+        self._kept: LruCache[str, Record] = LruCache(_RECORDS_KEPT)
+
+    async def find(self, caller: Caller, name: str, action: str = "read") -> NotebookExecution:
+        """An execution by its name, alive or from its record.
+
+        Raises:
+            ProblemError: 404 when there is none; the same when it is another caller's.
+        """
+        execution = await self._context.backend.get(name)
+        if execution is None:
+            record = await self.record(name)
+            execution = None if record is None else record.execution
+        if execution is None or not visible(caller, execution, action):
+            raise _not_found(name)
+        return execution
+
+    async def record(self, name: str) -> Record | None:
+        """The record of the newest ended execution of a name."""
+        return await self._threads.run(self._records.read_by_name, name)
+
+    async def record_of(self, execution: NotebookExecution) -> Record | None:
+        """The record of one execution, None while it has none."""
+        return await self._threads.run(self._read, execution.uid)
+
+    async def wait(self, execution: NotebookExecution, seconds: float) -> NotebookExecution:
+        """The execution once it is settled, or as it is when the time is over."""
+        if is_settled(execution):
+            return execution
+        latest = execution
+        with anyio.move_on_after(seconds):
+            async with self._context.backend.watch(execution.name) as changes:
+                async for latest in changes:
+                    if is_settled(latest):
+                        return latest
+        if is_settled(latest):
+            return latest
+        # The watch ended or the time is over: an execution that has left the backend has a record.
+        record = await self.record_of(execution)
+        return latest if record is None else record.execution
+
+    async def page(self, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page:
+        """One page of executions, newest first, live and past in one list.
+
+        Raises:
+            ProblemError: 400 when the cursor is none.
+        """
+        try:
+            position = None if cursor is None else Cursor.parse(cursor)
+        except InvalidCursorError as error:
+            raise ProblemError(400, Code.INVALID_CURSOR, str(error)) from None
+        # Live ones first: an execution that ends in between is then in both lists, where the other way round it would be in none.
+        live = {
+            execution.uid: execution
+            for execution in await self._context.backend.live()
+            if visible(caller, execution, "read") and filters.match(execution)
+        }
+        live_entries = sorted((_entry(item) for item in live.values()), key=lambda entry: entry.order)
+        if position is not None:
+            live_entries = [entry for entry in live_entries if entry.order > position.order]
+        past, records, reached = await self._past(caller, filters, limit=limit, position=position)
+        if reached is not None:
+            live_entries = [entry for entry in live_entries if entry.order <= reached.order]
+        joined = merge(live_entries, past, limit=limit + 1)
+        shown = joined[:limit]
+        items = [live[entry.uid] if entry.uid in live else records[entry.uid].execution for entry in shown]
+        if len(joined) > limit:
+            return Page(items, Cursor(shown[-1].created_ms, shown[-1].uid).text())
+        return Page(items, None if reached is None else Cursor(reached.created_ms, reached.uid).text())
+
+    async def cancel(self, caller: Caller, name: str) -> NotebookExecution:
+        """Ask for the end of an execution; one that has ended is returned as it is.
+
+        Raises:
+            ProblemError: 404 when there is none.
+        """
+        execution = await self.find(caller, name, "cancel")
+        if execution.status.terminal:
+            return execution
+        changed = await self._context.backend.cancel(name)
+        return changed if changed is not None else await self.find(caller, name, "cancel")
+
+    async def remove(self, caller: Caller, name: str) -> None:
+        """Remove an ended execution and everything it left; repeatable until it is done.
+
+        Raises:
+            ProblemError: 404 when there is none, 409 while it runs or its results are being stored.
+        """
+        execution = await self.find(caller, name, "delete")
+        if not is_settled(execution):
+            raise not_finished(execution, "cancel it first" if not execution.status.terminal else "try again in a moment")
+        # The live resource goes first: whoever closes executions would otherwise write the record of a live one again.
+        try:
+            await self._context.backend.remove(name, execution.uid)
+        except StillActiveError:
+            raise not_finished(execution, "cancel it first") from None
+        record = await self.record_of(execution)
+        self._kept.drop(execution.uid)
+        if record is not None:
+            await self._threads.run(self._records.forget, record)
+
+    async def _past(
+        self, caller: Caller, filters: Filters, *, limit: int, position: Cursor | None
+    ) -> tuple[list[Entry], dict[str, Record], Entry | None]:
+        """Ended executions of one page.
+
+        Returns:
+            The entries, their records, and where the search stopped: None when the index is exhausted.
+        """
+        everyone = caller.sees_all_executions
+        prefix = scope_prefix(notebook=filters.notebook) if everyone else scope_prefix(submitter=caller.id or "")
+        after, scanned = start_after(prefix, position), 0
+        entries: list[Entry] = []
+        records: dict[str, Record] = {}
+        while True:
+            keys = await self._threads.run(self._context.store.list, prefix, start_after=after, limit=_CHUNK)
+            parsed = [entry for key in keys if (entry := parse_index_key(key)) is not None]
+            for batch in _batches([entry for entry in parsed if filters.match_entry(entry)], limit):
+                for entry, record in await self._load(batch):
+                    # An entry whose record is gone belongs to an execution that is being removed.
+                    if record is None or not filters.match(record.execution) or not visible(caller, record.execution, "read"):
+                        continue
+                    entries.append(entry)
+                    records[entry.uid] = record
+                if len(entries) > limit:
+                    return entries, records, entries[-1]
+            scanned += len(keys)
+            if len(keys) < _CHUNK:
+                return entries, records, None
+            if scanned >= SCANNED_PER_PAGE and parsed:
+                return entries, records, parsed[-1]
+            after = keys[-1]
+
+    async def _load(self, entries: Sequence[Entry]) -> list[tuple[Entry, Record | None]]:
+        calls: list[Callable[[], Record | None]] = [partial(self._read, entry.uid) for entry in entries]
+        return list(zip(entries, await gather(calls, self._threads), strict=True))
+
+    def _read(self, uid: str) -> Record | None:
+        """A record, which never changes once it is there."""
+        known = self._kept.get(uid)
+        if known is not None:
+            return known
+        found = self._records.read(uid)
+        if found is not None:
+            self._kept.put(uid, found)
+        return found
+
+
+def visible(caller: Caller, execution: NotebookExecution, action: str) -> bool:
+    """Whether a caller may do something with an execution: everything with its own, else what its scopes say. Pure."""
+    owned = caller.id is not None and execution.spec.submitted_by == caller.id
+    return owned or caller.may("executions", execution.name, action)
+
+
+def not_finished(execution: NotebookExecution, advice: str) -> ProblemError:
+    """The problem of something that needs an ended execution."""
+    status = execution.status
+    state = f"has ended ({status.reason}), but its results are still being stored" if status.terminal else f"is {status.reason}"
+    return ProblemError(
+        409,
+        Code.NOT_FINISHED,
+        f"execution {execution.name} {state}; {advice}",
+        headers={"Retry-After": "1"},
+        reason=str(status.reason),
+        execution=execution.name,
+    )
+
+
+def _entry(execution: NotebookExecution) -> Entry:
+    return Entry(milliseconds(execution.created), execution.uid, execution.status.reason)
+
+
+def _batches(entries: Sequence[Entry], limit: int) -> list[Sequence[Entry]]:
+    """Pieces that are read at once: enough for a page, so that a page without filters reads no record in vain."""
+    size = limit + 1
+    return [entries[start : start + size] for start in range(0, len(entries), size)]
+
+
+def _not_found(name: str) -> ProblemError:
+    return ProblemError(404, Code.EXECUTION_NOT_FOUND, f"there is no execution {name}")

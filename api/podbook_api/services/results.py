@@ -1,0 +1,209 @@
+"""What an execution left: output, HTML, notebook, log, files. Only what its record names is served, and only if it is unchanged."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack
+from dataclasses import dataclass
+
+import anyio
+from podbook_core.model import NotebookExecution, Progress
+from podbook_core.reasons import REASONS, Reason
+from podbook_core.record import Record, RecordedObject
+from podbook_core.store.base import KeyNotFoundError, OpenObject, PreconditionFailedError
+from podbook_core.store.keys import (
+    FILES_FOLDER,
+    HTML_FILE,
+    LOG_FILE,
+    NOTEBOOK_FILE,
+    OUTPUT_FILE,
+    PROGRESS_FILE,
+    REPORT_FILE,
+    RESULT_FILE,
+    attempts_prefix,
+)
+
+from podbook_api.context import Context
+from podbook_api.problems import Code, ProblemError
+from podbook_api.services.executions import ExecutionService, not_finished
+from podbook_api.threads import Threads
+
+__all__ = ["ARTIFACTS", "Artifact", "ResultService", "failed_run"]
+
+ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
+"""Artifacts that are served as they are, with their file in an attempt."""
+MAX_LOG_BYTES = 1024 * 1024
+_IN_MEMORY = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A result that has been opened: nothing can be wrong with it any more but the connection to the store."""
+
+    recorded: RecordedObject
+    content: bytes | AsyncIterator[bytes]
+
+
+class ResultService:
+    """Reads results."""
+
+    def __init__(self, context: Context, executions: ExecutionService, *, threads: Threads) -> None:
+        self._store = context.store
+        self._executions = executions
+        self._threads = threads
+
+    async def output(self, execution: NotebookExecution) -> bytes:
+        """The output of an execution that succeeded, as JSON text; ``null`` when the notebook saved none.
+
+        Raises:
+            ProblemError: 409 before the end; for a failed run what its reason says (424, 504, 409 or 503).
+        """
+        record = await self._record(execution)
+        if execution.status.reason is not Reason.SUCCEEDED:
+            raise failed_run(execution)
+        found = record.find(OUTPUT_FILE)
+        return b"null" if found is None else await self._read(found)
+
+    async def artifact(self, execution: NotebookExecution, name: str) -> Artifact:
+        """One of :data:`ARTIFACTS`, also of a failed run.
+
+        Raises:
+            ProblemError: 404 when the run left none.
+        """
+        record = await self._record(execution)
+        found = record.find(ARTIFACTS[name])
+        if found is None:
+            raise _no_result(execution, name)
+        return await self._open(found)
+
+    async def file(self, execution: NotebookExecution, path: str) -> Artifact:
+        """A file the notebook published, by its path.
+
+        Raises:
+            ProblemError: 404 when there is none of that path.
+        """
+        record = await self._record(execution)
+        found = record.find(FILES_FOLDER + path)
+        if found is None:
+            raise _no_result(execution, f"file {path[:200]!r}")
+        return await self._open(found)
+
+    async def files(self, execution: NotebookExecution) -> list[RecordedObject]:
+        """Every file the notebook published."""
+        record = await self._record(execution)
+        return [item for item in record.objects if item.name.startswith(FILES_FOLDER)]
+
+    async def log(self, execution: NotebookExecution) -> bytes:
+        """What the notebook printed: the whole log of an ended run, the newest tail of one that runs."""
+        record = await self._executions.record_of(execution)
+        if record is not None:
+            found = record.find(LOG_FILE)
+            return b"" if found is None else await self._read(found)
+        key = await self._newest(execution.uid, LOG_FILE)
+        if key is None:
+            return b""
+        try:
+            return (await self._threads.run(self._store.get, key)).data[-MAX_LOG_BYTES:]
+        except KeyNotFoundError:
+            return b""
+
+    async def progress(self, execution: NotebookExecution) -> Progress | None:
+        """How far the newest attempt is, as the runner wrote it last; None when that is not known."""
+        key = await self._newest(execution.uid, PROGRESS_FILE)
+        if key is None:
+            return None
+        try:
+            raw = json.loads((await self._threads.run(self._store.get, key)).data)
+            return Progress(completed=raw["completed"], total=raw["total"])
+        except (KeyNotFoundError, ValueError, TypeError, KeyError):
+            return None  # the notebook could have written it: what is not of the documented form says nothing
+
+    async def exists(self, key: str) -> bool:
+        """Whether an object is in the store."""
+        return await self._threads.run(self._store.head, key) is not None
+
+    async def _newest(self, uid: str, name: str) -> str | None:
+        """A file of the attempt that runs: the one without a result; attempts follow one another, so there is at most one."""
+        keys = await self._threads.run(self._store.list, attempts_prefix(uid))
+        ended = {key.split("/")[3] for key in keys if key.endswith(f"/{RESULT_FILE}") and key.count("/") == 4}
+        found = [key for key in keys if key.endswith(f"/{name}") and key.count("/") == 4]
+        running = [key for key in found if key.split("/")[3] not in ended]
+        return (running or found or [None])[-1]
+
+    async def _record(self, execution: NotebookExecution) -> Record:
+        if not execution.status.terminal:
+            raise not_finished(execution, "wait for its end, or follow it at …/events")
+        record = await self._executions.record_of(execution)
+        if record is None:
+            raise not_finished(execution, "try again in a moment")
+        return record
+
+    async def _read(self, recorded: RecordedObject) -> bytes:
+        try:
+            return (await self._threads.run(self._store.get, recorded.key, if_match=recorded.etag)).data
+        except (KeyNotFoundError, PreconditionFailedError):
+            raise _changed(recorded) from None
+
+    async def _open(self, recorded: RecordedObject) -> Artifact:
+        if recorded.size <= _IN_MEMORY:
+            return Artifact(recorded, await self._read(recorded))
+        context = self._store.open(recorded.key, if_match=recorded.etag)
+        try:
+            opened = await self._threads.run(context.__enter__)
+        except (KeyNotFoundError, PreconditionFailedError):
+            raise _changed(recorded) from None
+        return Artifact(recorded, self._chunks(context, opened))
+
+    async def _chunks(self, context: AbstractContextManager[OpenObject], opened: OpenObject) -> AsyncIterator[bytes]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close, context)
+            while chunk := await self._threads.run(next, opened.chunks, b""):
+                yield chunk
+
+    async def _close(self, context: AbstractContextManager[OpenObject]) -> None:
+        with anyio.CancelScope(shield=True):  # also when the client has gone: the file must not stay open
+            await self._threads.run(context.__exit__, None, None, None)
+
+
+def failed_run(execution: NotebookExecution) -> ProblemError:
+    """The problem of a run that did not succeed: why, where, what to do, and where its partial results are. Pure."""
+    status = execution.status
+    info = REASONS[status.reason]
+    error = status.error
+    results = status.results
+    base = f"/v1/executions/{execution.name}"
+    links = {"execution": base, "logs": f"{base}/logs"}
+    for name in ("notebook", "html", "report"):
+        if results is not None and getattr(results, name) is not None:
+            links[name] = f"{base}/{name}"
+    headers = {"Retry-After": "5"} if info.http_status == 503 else {}
+    return ProblemError(
+        info.http_status,
+        str(status.reason),
+        status.message or info.meaning,
+        headers={**headers, "Podbook-Execution": execution.name},
+        reason=str(status.reason),
+        execution=execution.name,
+        cell=None if error is None else error.cell,
+        ename=None if error is None else error.ename,
+        evalue=None if error is None else error.evalue,
+        advice=info.advice,
+        links=links,
+    )
+
+
+def _no_result(execution: NotebookExecution, what: str) -> ProblemError:
+    return ProblemError(
+        404,
+        Code.RESULT_NOT_FOUND,
+        f"execution {execution.name} ({execution.status.reason}) left no {what}",
+        reason=str(execution.status.reason),
+        execution=execution.name,
+    )
+
+
+def _changed(recorded: RecordedObject) -> ProblemError:
+    return ProblemError(
+        502,
+        Code.RESULT_CHANGED,
+        f"{recorded.name} is not what the record of this execution says: it was changed or removed in the store, so it is not served",
+    )

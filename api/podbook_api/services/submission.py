@@ -1,0 +1,216 @@
+"""How an execution comes to be: checked against the contract, made once for each idempotency key, created in the backend."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from podbook_core.acceptance import Accepted, Refused, accept
+from podbook_core.digests import canonical_json, digest_json
+from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.names import execution_name, execution_name_for_key, idempotency_digest, label_value
+from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
+from podbook_core.store.keys import input_key
+
+from podbook_api.backends.base import AlreadyExistsError
+from podbook_api.context import Context
+from podbook_api.keys import Caller
+from podbook_api.problems import Code, FieldError, ProblemError
+from podbook_api.services import idempotency
+from podbook_api.services.notebooks import NotebookService
+from podbook_api.threads import Threads
+
+__all__ = ["Submitted", "Submitter", "Upload", "Wish"]
+
+_OWN_LABELS = "podbook.dev/"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An input file that was received: where its content is until it is in the store."""
+
+    file: InputFile
+    content: bytes | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller asks for. ``spec`` is as the caller said it; version and submitter are filled in here."""
+
+    spec: Spec
+    labels: Mapping[str, str]
+    uploads: Sequence[Upload] = ()
+    key: str | None = None
+    """The Idempotency-Key header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The execution, and whether it is the one an earlier request with the same key made."""
+
+    execution: NotebookExecution
+    replayed: bool
+
+
+class Submitter:
+    """Creates executions."""
+
+    def __init__(self, context: Context, notebooks: NotebookService, *, threads: Threads, checks: Threads) -> None:
+        self._context = context
+        self._notebooks = notebooks
+        self._records = RecordStore(context.store)
+        self._threads, self._checks = threads, checks
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def check(self, caller: Caller, wish: Wish) -> Accepted:
+        """Whether it could run, and as what; nothing is created.
+
+        Raises:
+            ProblemError: it could not, with what would be right.
+        """
+        spec = wish.spec
+        name = spec.notebook.name
+        self._authorise(caller, name)
+        for label in wish.labels:
+            if label.startswith(_OWN_LABELS):
+                raise ProblemError(422, Code.INVALID_REQUEST, f"labels that begin with {_OWN_LABELS} are set by Podbook itself")
+        size = len(canonical_json(spec.parameters))
+        if size > MAX_PARAMETERS_BYTES:
+            raise ProblemError(
+                413,
+                Code.PARAMETERS_TOO_LARGE,
+                f"the parameters are {size} bytes as JSON; at most {MAX_PARAMETERS_BYTES} are allowed: send large data as input files",
+            )
+        version = await self._notebooks.version(name, spec.notebook.version)
+        wanted = spec.model_copy(update={"submitted_by": caller.id})
+        decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
+        if isinstance(decision, Refused):
+            raise self._refusal(decision, spec)
+        return decision
+
+    async def submit(self, caller: Caller, wish: Wish) -> Submitted:
+        """Create an execution, or find the one the same idempotency key made before.
+
+        Raises:
+            ProblemError: it may not run, or the key was used with another body.
+            QueueFullError: too many wait.
+        """
+        name = wish.spec.notebook.name
+        self._authorise(caller, name)
+        if wish.key is None:
+            accepted = await self.check(caller, wish)
+            return await self._create(caller, wish, accepted, execution_name(name))
+        digest = idempotency_digest(caller.id or "", name, wish.key)
+        # Within this process the lookup and the creation are one step: a run that is created, ends and leaves the backend between
+        # them would otherwise be made twice.
+        async with self._locked(digest):
+            return await self._submit_once(caller, wish, digest)
+
+    async def _submit_once(self, caller: Caller, wish: Wish, digest: str) -> Submitted:
+        now = self._context.clock()
+        body = digest_json({"spec": wish.spec.document(), "labels": dict(wish.labels)})
+        known = await self._threads.run(idempotency.read, self._context.store, digest)
+        replacing: str | None = None
+        if known is not None:
+            entry, etag = known
+            execution = await self._find(entry.name)
+            if idempotency.expired(entry, execution, now=now):
+                replacing = etag
+            else:
+                self._same_body(entry, body)
+                if execution is not None:
+                    return Submitted(execution, replayed=True)
+        accepted = await self.check(caller, wish)
+        mine = idempotency.Entry(body, execution_name_for_key(wish.spec.notebook.name, digest), now)
+        if known is None or replacing is not None:
+            winner = await self._threads.run(idempotency.claim, self._context.store, digest, mine, replacing=replacing)
+            self._same_body(winner, body)
+        return await self._create(caller, wish, accepted, mine.name)
+
+    async def _create(self, caller: Caller, wish: Wish, accepted: Accepted, name: str) -> Submitted:
+        for upload in wish.uploads:
+            await self._threads.run(
+                self._context.store.put, input_key(upload.file.sha256), upload.content, media_type=upload.file.media_type
+            )
+        notebook = wish.spec.notebook.name
+        own = {f"{_OWN_LABELS}notebook": label_value(notebook)}
+        if caller.id is not None:
+            own[f"{_OWN_LABELS}submitter"] = label_value(caller.id)
+        execution = NotebookExecution(
+            metadata=Metadata(name=name, namespace=self._context.settings.namespace, labels={**wish.labels, **own}),
+            spec=wish.spec.model_copy(
+                update={
+                    # What was checked is what runs, whatever is published meanwhile.
+                    "notebook": NotebookRef(name=notebook, version=accepted.version.version),
+                    "submitted_by": caller.id,
+                    "cancel": False,
+                }
+            ),
+        )
+        try:
+            return Submitted(await self._context.backend.create(execution), replayed=False)
+        except AlreadyExistsError as error:
+            # Only a name made of an idempotency key meets itself: another replica was faster with the same request.
+            existing = error.existing or await self._find(name)
+            if existing is None:
+                raise
+            return Submitted(existing, replayed=True)
+
+    async def _find(self, name: str) -> NotebookExecution | None:
+        live = await self._context.backend.get(name)
+        if live is not None:
+            return live
+        record = await self._threads.run(self._records.read_by_name, name)
+        return None if record is None else record.execution
+
+    def _authorise(self, caller: Caller, name: str) -> None:
+        if caller.may("notebooks", name, "run"):
+            return
+        if caller.may_read_notebook(name):
+            raise ProblemError(403, Code.FORBIDDEN, f"this key lacks the scope notebooks/{name}/run")
+        raise ProblemError(
+            403, Code.FORBIDDEN, f"this key lacks the scope notebooks/{name}/run (whether such a notebook exists is not said)"
+        )
+
+    def _same_body(self, entry: idempotency.Entry, body: str) -> None:
+        if entry.body_digest != body:
+            raise ProblemError(
+                422,
+                Code.IDEMPOTENCY_KEY_REUSED,
+                f"this Idempotency-Key was first used at {entry.time.isoformat(timespec='seconds')} with another request; "
+                "take a new key for a new request",
+            )
+
+    def _refusal(self, refused: Refused, spec: Spec) -> ProblemError:
+        """The problem of a refusal; what the caller cannot mend is the platform's fault."""
+        if refused.reason is Reason.NOTEBOOK_NOT_FOUND:
+            return ProblemError(404, Code.NOTEBOOK_NOT_FOUND, refused.message)
+        if refused.reason is Reason.INVALID_PARAMETERS:
+            errors = [FieldError(path=item.path, problem=item.problem, expected=item.expected) for item in refused.violations]
+            return ProblemError(422, Code.INVALID_PARAMETERS, refused.message, errors=errors)
+        if spec.profile is not None and spec.profile not in self._context.profiles:
+            return ProblemError(422, Code.UNKNOWN_PROFILE, refused.message)
+        if spec.profile is not None or "not offered" in refused.message:
+            return ProblemError(403, Code.PROFILE_NOT_PERMITTED, refused.message)
+        return ProblemError(503, Code.CONFIGURATION_ERROR, refused.message)
+
+    @asynccontextmanager
+    async def _locked(self, name: str) -> AsyncIterator[None]:
+        lock, users = self._locks.get(name, (asyncio.Lock(), 0))
+        self._locks[name] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(name)
+            if users > 1:
+                self._locks[name] = (lock, users - 1)
+
+
+def temporary_file() -> Path:
+    """A new empty file for an upload, readable by this process only; the caller removes it."""
+    with tempfile.NamedTemporaryFile(prefix="podbook-upload-", delete=False) as file:
+        return Path(file.name)

@@ -1,0 +1,53 @@
+"""Settings of the API, read once in the entry point and passed down. Every one may come as ``PODBOOK_<NAME>``, nested with ``__``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["ApiSettings", "S3Settings"]
+
+_MIB = 1024 * 1024
+
+
+class S3Settings(BaseModel):
+    """Access to S3-compatible storage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: Annotated[str | None, Field(description="URL of the service; AWS when absent.")] = None
+    bucket: Annotated[str, Field(min_length=3, max_length=63, description="Bucket that holds everything Podbook stores.")]
+    region: Annotated[str, Field(description="Region used to sign requests.")] = "us-east-1"
+    access_key: Annotated[SecretStr | None, Field(description="Access key; boto3's usual chain when absent.")] = None
+    secret_key: Annotated[SecretStr | None, Field(description="Secret key.")] = None
+
+
+class ApiSettings(BaseSettings):
+    """Settings of one API process, in both modes. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="PODBOOK_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    namespace: Annotated[str, Field(description="Namespace of the NotebookExecutions (cluster mode).")] = "podbook-runs"
+    s3: Annotated[S3Settings | None, Field(description="Storage (cluster mode).")] = None
+    data_dir: Annotated[Path, Field(description="Folder that holds everything (embedded mode).")] = Path(".podbook")
+    notebooks_dir: Annotated[Path | None, Field(description="Folder whose notebooks are published (embedded mode).")] = None
+    keys_file: Annotated[Path | None, Field(description="JSON file with the hashes and scopes of the API keys.")] = None
+    allow_anonymous: Annotated[
+        bool, Field(description="Serve callers without a key, on any address; such a caller may do everything.")
+    ] = False
+    link_secret_file: Annotated[
+        Path | None, Field(description="File with at least 32 random bytes that sign links; the same for every replica.")
+    ] = None
+    profiles_file: Annotated[Path | None, Field(description="JSON file with the profiles an administrator offers.")] = None
+    max_concurrent: Annotated[
+        int | None, Field(ge=1, le=1000, description="Runs at the same time (embedded mode); one per processor when absent.")
+    ] = None
+    max_queued: Annotated[int, Field(ge=1, description="Executions that may wait; above it callers get 429.")] = 1000
+    max_json_bytes: Annotated[int, Field(ge=1024, description="Largest JSON request body.")] = _MIB
+    max_upload_bytes: Annotated[int, Field(ge=1024, description="Largest request body with files.")] = 100 * _MIB
+    retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0
+    cors_origins: Annotated[tuple[str, ...], Field(description="Web origins whose pages may call the API; none unless named.")] = ()
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$", description="Least severity that is logged.")] = "info"
