@@ -1,0 +1,84 @@
+"""Parameters and files as they are typed: ``name=value``, ``@file.json``, ``name=path``. Pure but for reading the files named."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["parse_inputs", "parse_labels", "parse_parameters", "parse_value"]
+
+
+def parse_parameters(given: Iterable[str]) -> dict[str, Any]:
+    """Parameters from ``-p`` options, later ones winning.
+
+    Raises:
+        click.BadParameter: with what would be right.
+    """
+    parameters: dict[str, Any] = {}
+    for text in given:
+        if text.startswith("@"):
+            parameters.update(_file(Path(text[1:])))
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE or @FILE.json", param_hint="-p")
+        parameters[name] = parse_value(value)
+    return parameters
+
+
+def parse_value(text: str) -> Any:
+    """A value: JSON where it is JSON (``3``, ``true``, ``[1, 2]``, ``"007"``), else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def parse_inputs(given: Iterable[str]) -> dict[str, Path]:
+    """Input files from ``--input NAME=PATH`` options.
+
+    Raises:
+        click.BadParameter: with what would be right.
+    """
+    files: dict[str, Path] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise click.BadParameter(f"{text!r} is not NAME=PATH", param_hint="--input")
+        if not Path(path).is_file():
+            raise click.BadParameter(f"there is no file {path}", param_hint="--input")
+        files[name] = Path(path)
+    return files
+
+
+def parse_labels(given: Iterable[str]) -> dict[str, str]:
+    """Labels from ``--label KEY=VALUE`` options.
+
+    Raises:
+        click.BadParameter: with what would be right.
+    """
+    labels: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+        labels[key] = value
+    return labels
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes(), parse_constant=_no_constant)
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="-p") from error
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{path} is no JSON: {error}", param_hint="-p") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter(f"{path} must hold a JSON object of parameters", param_hint="-p")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
