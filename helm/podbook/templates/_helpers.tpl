@@ -1,0 +1,205 @@
+{{/* The names of everything begin with this: the release's name, with the chart's where it does not say so itself. */}}
+{{- define "podbook.fullname" -}}
+{{- if contains "podbook" .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-podbook" (.Release.Name | trunc 32 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "podbook.runsNamespace" -}}
+{{- .Values.runs.namespace | default (printf "%s-runs" .Release.Name) -}}
+{{- end -}}
+
+{{/* Labels of a component: include "podbook.labels" (list . "api") */}}
+{{- define "podbook.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "podbook.selectorLabels" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: podbook
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+{{- end -}}
+
+{{- define "podbook.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: podbook
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* An image of the project: include "podbook.image" (list . "api") */}}
+{{- define "podbook.image" -}}
+{{- $root := index . 0 -}}
+{{- with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+podbook-{{ index . 1 }}:{{ $root.Values.image.tag | default $root.Chart.AppVersion }}
+{{- end -}}
+
+{{- define "podbook.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The `restricted` Pod Security Standard, for pods of the chart and their containers. */}}
+{{- define "podbook.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "podbook.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* A lost node is left after 30 seconds, not after the usual 5 minutes. */}}
+{{- define "podbook.tolerations" -}}
+- key: node.kubernetes.io/not-ready
+  operator: Exists
+  effect: NoExecute
+  tolerationSeconds: 30
+- key: node.kubernetes.io/unreachable
+  operator: Exists
+  effect: NoExecute
+  tolerationSeconds: 30
+{{- with . }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "podbook.s3Endpoint" -}}
+{{- if .Values.minio.enabled -}}
+http://{{ include "podbook.fullname" . }}-minio.{{ .Release.Namespace }}:9000
+{{- else -}}
+{{- .Values.s3.endpoint -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with accessKey and secretKey; empty where the pods' own identity is used. */}}
+{{- define "podbook.s3Secret" -}}
+{{- if .Values.minio.enabled -}}
+{{ include "podbook.fullname" . }}-minio
+{{- else if .Values.s3.existingSecret -}}
+{{ .Values.s3.existingSecret }}
+{{- else if .Values.s3.accessKey -}}
+{{ include "podbook.fullname" . }}-s3
+{{- end -}}
+{{- end -}}
+
+{{/* Settings that operator and API share. */}}
+{{- define "podbook.sharedEnv" -}}
+- name: PODBOOK_NAMESPACE
+  value: {{ include "podbook.runsNamespace" . }}
+- name: PODBOOK_PROFILES_FILE
+  value: /etc/podbook/profiles/profiles.json
+- name: PODBOOK_S3__BUCKET
+  value: {{ .Values.s3.bucket | quote }}
+- name: PODBOOK_S3__REGION
+  value: {{ .Values.s3.region | quote }}
+{{- with include "podbook.s3Endpoint" . }}
+- name: PODBOOK_S3__ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "podbook.s3Secret" . }}
+- name: PODBOOK_S3__ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: accessKey}
+- name: PODBOOK_S3__SECRET_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: secretKey}
+{{- end }}
+{{- end -}}
+
+{{/* Pods restart when what they read only at their start has changed. */}}
+{{- define "podbook.checksums" -}}
+checksum/profiles: {{ include (print $.Template.BasePath "/profiles.yaml") . | sha256sum }}
+checksum/s3: {{ .Values.s3 | toJson | sha256sum }}
+{{- end -}}
+
+{{/* The Secret with a plain API key that may do everything. */}}
+{{- define "podbook.firstKeySecret" -}}
+{{ include "podbook.fullname" . }}-first-key
+{{- end -}}
+
+{{- define "podbook.keysSecret" -}}
+{{ .Values.keys.existingSecret | default (printf "%s-keys" (include "podbook.fullname" .)) }}
+{{- end -}}
+
+{{- define "podbook.linksSecret" -}}
+{{ .Values.links.existingSecret | default (printf "%s-links" (include "podbook.fullname" .)) }}
+{{- end -}}
+
+{{/* Egress rules: names, then the object store. */}}
+{{- define "podbook.dnsEgress" -}}
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: kube-system
+    - ipBlock: {cidr: 169.254.20.10/32} # node-local DNS
+  ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+    - {protocol: UDP, port: 5353}
+    - {protocol: TCP, port: 5353}
+{{- end -}}
+
+{{- define "podbook.storeEgress" -}}
+{{- if .Values.minio.enabled }}
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ .Release.Namespace }}
+      podSelector:
+        matchLabels:
+          {{- include "podbook.selectorLabels" (list . "minio") | nindent 10 }}
+  ports:
+    - {protocol: TCP, port: 9000}
+{{- else }}
+- to:
+    {{- range .Values.s3.cidrs }}
+    - ipBlock:
+        cidr: {{ . }}
+        {{- if eq . "0.0.0.0/0" }}
+        except: [169.254.0.0/16]
+        {{- end }}
+    {{- end }}
+  ports:
+    {{- range compact (uniq (list .Values.s3.endpoint .Values.s3.podEndpoint)) }}
+    - {protocol: TCP, port: {{ include "podbook.portOfUrl" . }}}
+    {{- else }}
+    - {protocol: TCP, port: 443}
+    {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "podbook.portOfUrl" -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $port | default (ternary "80" "443" (eq $url.scheme "http")) -}}
+{{- end -}}
+
+{{/* What no schema can say. */}}
+{{- define "podbook.check" -}}
+{{- if and .Values.minio.enabled (or .Values.s3.endpoint .Values.s3.existingSecret .Values.s3.accessKey) -}}
+{{- fail "s3.endpoint, s3.existingSecret or s3.accessKey name an object store of your own, and minio.enabled is true: set minio.enabled=false to use yours, or leave the s3 values empty to use MinIO" -}}
+{{- end -}}
+{{- if and .Values.s3.accessKey (not .Values.s3.secretKey) -}}
+{{- fail "s3.accessKey is set and s3.secretKey is not: set both, or name a Secret with both in s3.existingSecret" -}}
+{{- end -}}
+{{- if eq (include "podbook.runsNamespace" .) .Release.Namespace -}}
+{{- fail "runs.namespace is the release's own namespace: notebooks need a namespace of their own, where nothing else can be reached" -}}
+{{- end -}}
+{{- if and .Values.examples.enabled .Values.keys.existingSecret (not .Values.examples.keySecret) -}}
+{{- fail "examples.enabled needs an API key to publish with: with keys.existingSecret, name a Secret that holds one in examples.keySecret" -}}
+{{- end -}}
+{{- end -}}

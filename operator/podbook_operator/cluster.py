@@ -1,0 +1,265 @@
+"""The Kubernetes API as the operator needs it: a Protocol, and the one adapter that talks to a real API server.
+
+Documents go in and come out as plain dictionaries. Every call is bounded by a time-out and raises one of the errors below.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from podbook_core import API_GROUP, API_VERSION, PLURAL
+
+__all__ = [
+    "Cluster",
+    "ClusterError",
+    "ClusterUnavailableError",
+    "ConflictError",
+    "KubernetesCluster",
+    "NotFoundError",
+    "RefusedError",
+]
+
+_TIMEOUT = 30.0
+_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+class ClusterError(Exception):
+    """Base of the adapter's errors.
+
+    ClusterError
+    ├── NotFoundError             the object is not there (404)
+    ├── ConflictError             it exists already, or has changed since it was read (409)
+    ├── RefusedError              the API server will not have it (other 4xx); trying again does not help
+    └── ClusterUnavailableError   the API server cannot be reached, is overloaded, or has an error of its own
+    """
+
+
+class NotFoundError(ClusterError):
+    """The object is not there."""
+
+
+class ConflictError(ClusterError):
+    """It exists already, or has changed since it was read."""
+
+
+class RefusedError(ClusterError):
+    """The API server will not have it. ``status`` is the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClusterUnavailableError(ClusterError):
+    """Trying again later may help. ``retry_after`` is in seconds, where the server said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Cluster(Protocol):
+    """One namespace of a cluster. Every method may raise :class:`ClusterUnavailableError` and :class:`RefusedError`."""
+
+    async def get_execution(self, name: str) -> dict[str, Any]:
+        """The NotebookExecution, live. Raises :class:`NotFoundError`."""
+        ...
+
+    async def list_executions(self) -> list[dict[str, Any]]:
+        """Every NotebookExecution, live."""
+        ...
+
+    async def patch_status(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge-patch the status subresource. Raises :class:`NotFoundError`, :class:`ConflictError`."""
+        ...
+
+    async def delete_execution(self, name: str, uid: str) -> None:
+        """Delete, if it still is this one. Raises :class:`NotFoundError`, :class:`ConflictError`."""
+        ...
+
+    async def apply_secret(self, body: Mapping[str, Any]) -> None:
+        """Create, or replace the data of what is there."""
+        ...
+
+    async def delete_secret(self, name: str) -> None:
+        """Delete; no error when it is not there."""
+        ...
+
+    async def create_job(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create. Raises :class:`ConflictError` when the name is taken."""
+        ...
+
+    async def get_job(self, name: str) -> dict[str, Any]:
+        """The Job, live. Raises :class:`NotFoundError`."""
+        ...
+
+    async def delete_job(self, name: str, uid: str) -> None:
+        """Delete the Job after its pods, if it still is this one; no error when it is not there."""
+        ...
+
+    async def list_pods(self, selector: str) -> list[dict[str, Any]]:
+        """Pods by label selector, live."""
+        ...
+
+    async def job_events(self, job_uid: str) -> list[dict[str, Any]]:
+        """Events about a Job."""
+        ...
+
+    async def create_event(self, body: Mapping[str, Any]) -> None:
+        """Record an Event."""
+        ...
+
+
+class KubernetesCluster:
+    """The :class:`Cluster` of a real API server, by ``kubernetes.aio``. Create with :meth:`connect`, and close."""
+
+    def __init__(self, api: ApiClient, namespace: str) -> None:
+        self._api = api
+        self._executions = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
+        self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+        self._core = f"/api/v1/namespaces/{namespace}"
+
+    @classmethod
+    async def connect(cls, namespace: str, *, connections: int = 64) -> "KubernetesCluster":
+        """Connect with the pod's service account, else with ``$KUBECONFIG``.
+
+        Raises:
+            ClusterUnavailableError: there is no usable configuration.
+        """
+        configuration = Configuration()
+        configuration.connection_pool_maxsize = connections
+        try:
+            if _in_cluster():
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the library's
+            else:
+                await load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the library's
+        except (ConfigException, OSError) as error:
+            raise ClusterUnavailableError(f"no usable configuration for a cluster: {error}") from error
+        return cls(ApiClient(configuration), namespace)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()  # type: ignore[no-untyped-call] # the library's
+
+    async def get_execution(self, name: str) -> dict[str, Any]:
+        """See :meth:`Cluster.get_execution`."""
+        return await self._request("GET", f"{self._executions}/{name}")
+
+    async def list_executions(self) -> list[dict[str, Any]]:
+        """See :meth:`Cluster.list_executions`."""
+        return await self._list(self._executions)
+
+    async def patch_status(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`Cluster.patch_status`."""
+        return await self._request("PATCH", f"{self._executions}/{name}/status", patch)
+
+    async def delete_execution(self, name: str, uid: str) -> None:
+        """See :meth:`Cluster.delete_execution`."""
+        await self._request("DELETE", f"{self._executions}/{name}", _deletion(uid, "Background"))
+
+    async def apply_secret(self, body: Mapping[str, Any]) -> None:
+        """See :meth:`Cluster.apply_secret`."""
+        try:
+            await self._request("POST", f"{self._core}/secrets", body)
+        except ConflictError:
+            await self._request("PATCH", f"{self._core}/secrets/{body['metadata']['name']}", {"data": body["data"]})
+
+    async def delete_secret(self, name: str) -> None:
+        """See :meth:`Cluster.delete_secret`."""
+        try:
+            await self._request("DELETE", f"{self._core}/secrets/{name}")
+        except NotFoundError:
+            return
+
+    async def create_job(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`Cluster.create_job`."""
+        return await self._request("POST", self._jobs, body)
+
+    async def get_job(self, name: str) -> dict[str, Any]:
+        """See :meth:`Cluster.get_job`."""
+        return await self._request("GET", f"{self._jobs}/{name}")
+
+    async def delete_job(self, name: str, uid: str) -> None:
+        """See :meth:`Cluster.delete_job`."""
+        try:
+            await self._request("DELETE", f"{self._jobs}/{name}", _deletion(uid, "Foreground"))
+        except (NotFoundError, ConflictError):
+            return  # a conflict says that another Job has the name: this one is gone
+
+    async def list_pods(self, selector: str) -> list[dict[str, Any]]:
+        """See :meth:`Cluster.list_pods`."""
+        return await self._list(f"{self._core}/pods", labelSelector=selector)
+
+    async def job_events(self, job_uid: str) -> list[dict[str, Any]]:
+        """See :meth:`Cluster.job_events`."""
+        return await self._list(f"{self._core}/events", fieldSelector=f"involvedObject.uid={job_uid}")
+
+    async def create_event(self, body: Mapping[str, Any]) -> None:
+        """See :meth:`Cluster.create_event`."""
+        await self._request("POST", f"{self._core}/events", body)
+
+    async def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = await self._request("GET", path, query={**query, "limit": "500", **({"continue": token} if token else {})})
+            items.extend(page.get("items") or [])
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return items
+
+    async def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        try:
+            prepared = await self._api.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._api.call_api(*prepared, _request_timeout=_TIMEOUT)
+            data = await response.read()  # type: ignore[no-untyped-call] # the library's
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ClusterUnavailableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from error
+        if response.status < 300:
+            return cast("dict[str, Any]", json.loads(data))
+        raise _error(response.status, data, response.headers.get("Retry-After"))
+
+
+def _in_cluster() -> bool:
+    return _TOKEN.exists() and "KUBECONFIG" not in os.environ
+
+
+def _deletion(uid: str, propagation: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": uid},
+        "propagationPolicy": propagation,
+    }
+
+
+def _error(status: int, data: bytes, retry_after: str | None) -> ClusterError:
+    try:
+        message = str(json.loads(data).get("message", ""))
+    except (ValueError, AttributeError):
+        message = data[:200].decode(errors="replace")
+    message = message[:1000] or f"HTTP {status}"
+    if status == 404:
+        return NotFoundError(message)
+    if status == 409:
+        return ConflictError(message)
+    if status in (401, 408, 429) or status >= 500:
+        return ClusterUnavailableError(message, float(retry_after) if retry_after and retry_after.isdecimal() else None)
+    return RefusedError(status, message)

@@ -1,0 +1,89 @@
+"""Kubernetes Events about executions: what ``kubectl describe`` shows. At most a few for each execution, and never at the price of work."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.model import NotebookExecution, Status
+from podbook_core.reasons import Phase
+
+from podbook_operator.cluster import Cluster, ClusterError
+from podbook_operator.job import MANAGED_BY
+
+__all__ = ["EventRecorder", "build_event"]
+
+_LOGGER = logging.getLogger(__name__)
+_WAITING = 1000
+_RATE = 20.0
+"""Most Events a second in the long run (client-go's spam filter has the same purpose)."""
+_BURST = 100.0
+
+
+def build_event(execution: NotebookExecution, status: Status, *, now: datetime, suffix: str) -> dict[str, Any]:
+    """The Event that tells of a new state. Pure."""
+    failed = status.phase is Phase.FAILED
+    moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{execution.name}.{suffix}"},
+        "involvedObject": {
+            "apiVersion": f"{API_GROUP}/{API_VERSION}",
+            "kind": KIND,
+            "name": execution.name,
+            "namespace": execution.metadata.namespace,
+            "uid": execution.uid,
+            "resourceVersion": execution.metadata.resource_version,
+        },
+        "type": "Warning" if failed else "Normal",
+        "reason": str(status.reason),
+        "message": status.message or f"{execution.spec.notebook.name}: {status.reason}",
+        "source": {"component": MANAGED_BY},
+        "reportingComponent": MANAGED_BY,
+        "reportingInstance": MANAGED_BY,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }
+
+
+class EventRecorder:
+    """Sends Events in the background; drops them when there are too many or the API server is busy.
+
+    Args:
+        cluster: where they go.
+        clock: monotonic seconds; tests pass their own.
+    """
+
+    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)
+        self._tokens, self._since = _BURST, clock()
+        self.dropped = 0
+
+    def tell(self, execution: NotebookExecution, status: Status, now: datetime) -> None:
+        """Tell of a new state. Never waits and never fails."""
+        elapsed = self._clock() - self._since
+        self._since += elapsed
+        self._tokens = min(_BURST, self._tokens + elapsed * _RATE)
+        if self._tokens < 1 or self._queue.full():
+            self.dropped += 1
+            return
+        self._tokens -= 1
+        suffix = f"{int(now.timestamp() * 1e6):x}"
+        self._queue.put_nowait(build_event(execution, status, now=now, suffix=suffix))
+
+    async def run(self) -> None:
+        """Send, for ever."""
+        while True:
+            body = await self._queue.get()
+            try:
+                await self._cluster.create_event(body)
+            except ClusterError as error:
+                self.dropped += 1
+                _LOGGER.debug("an event was dropped: %s", error)

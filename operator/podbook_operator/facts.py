@@ -1,0 +1,246 @@
+"""What the operator knows of the cluster, distilled, and who waits for a place.
+
+Fed by the watches and by the operator's own writes, whichever is newer. It may lag behind the API server, and every decision that follows
+from something being absent asks the API server first.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from podbook_core.admission import Waiting, next_to_start
+from podbook_core.model import NotebookExecution
+from podbook_core.profiles import Profiles
+from podbook_core.reasons import Reason, is_terminal
+
+from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
+from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
+
+__all__ = ["Entry", "Facts", "distil", "is_newer"]
+
+_METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One execution, as small as it gets: the document without its parameters, and what lists need of it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    document: bytes
+    reason: str
+    terminal: bool
+    accepted: bool
+    job_recorded: bool
+    submitter: str | None
+    profile: str
+    created: str
+
+    def execution(self) -> NotebookExecution:
+        """The document, without parameters.
+
+        Raises:
+            pydantic.ValidationError: it is not of the model's shape.
+        """
+        return NotebookExecution.model_validate_json(self.document)
+
+
+def distil(body: Mapping[str, Any]) -> Entry:
+    """What is kept of a NotebookExecution. Takes whatever the API server let through."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    spec = {key: value for key, value in (body.get("spec") or {}).items() if key != "parameters"}
+    kept = {
+        "metadata": {key: metadata[key] for key in _METADATA if key in metadata},
+        "spec": spec,
+        "status": status,
+    }
+    reason = status.get("reason", Reason.PENDING)
+    return Entry(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata.get("resourceVersion", ""),
+        document=json.dumps(kept, separators=(",", ":")).encode(),
+        reason=reason,
+        terminal=reason in set(Reason) and is_terminal(Reason(reason)),
+        accepted=bool(status.get("resolved")),
+        job_recorded=bool(status.get("jobUID")),
+        submitter=spec.get("submittedBy"),
+        profile=(status.get("resolved") or {}).get("profile", ""),
+        created=metadata["creationTimestamp"],
+    )
+
+
+def is_newer(candidate: str, known: str) -> bool:
+    """Whether a resource version is at least as new as another (comparable as numbers; Kubernetes 1.35, KEP-5504)."""
+    if candidate.isdecimal() and known.isdecimal():
+        return int(candidate) >= int(known)
+    return True
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything known, by execution.
+
+    Args:
+        limit: how many executions may have a Job at a time.
+        profiles: for the limits that a profile has of its own.
+    """
+
+    limit: int
+    profiles: Profiles
+    entries: dict[str, Entry] = field(default_factory=dict)
+    """Executions by name."""
+    jobs: dict[str, tuple[str, JobFacts]] = field(default_factory=dict)
+    """Jobs, with their resource version, by the execution's unique id."""
+    pods: dict[str, dict[str, PodFacts]] = field(default_factory=dict)
+    """Pods by the execution's unique id, then by name."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """When a pod of an execution was first seen to have ended, in monotonic seconds, by the execution's unique id."""
+    granted: set[str] = field(default_factory=set)
+    """Names of executions that may create their Job."""
+    _waiting: dict[str, Waiting] = field(default_factory=dict)
+    _holding: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+
+    def put_execution(self, body: Mapping[str, Any]) -> Entry:
+        """Learn of an execution; an older word than what is known is ignored. Returns what is known now."""
+        entry = distil(body)
+        known = self.entries.get(entry.name)
+        if known is not None and known.uid != entry.uid:
+            self.drop_execution(known.name, known.uid)
+        elif known is not None and not is_newer(entry.resource_version, known.resource_version):
+            return known
+        self.entries[entry.name] = entry
+        self._classify(entry)
+        return entry
+
+    def drop_execution(self, name: str, uid: str) -> None:
+        """An execution is gone."""
+        known = self.entries.get(name)
+        if known is not None and known.uid == uid:
+            del self.entries[name]
+            self._waiting.pop(name, None)
+            self._holding.pop(name, None)
+            self.granted.discard(name)
+            self.ended.pop(uid, None)
+
+    def put_job(self, body: Mapping[str, Any]) -> str | None:
+        """Learn of a Job. Returns the name of its execution, None when it is not one of ours."""
+        name, uid = _owner(body)
+        if name is None or uid is None:
+            return None
+        version = body["metadata"].get("resourceVersion", "")
+        known = self.jobs.get(uid)
+        if known is None or known[1].uid != body["metadata"]["uid"] or is_newer(version, known[0]):
+            self.jobs[uid] = (version, job_from_object(body))
+        self._reclassify(name)
+        return name
+
+    def drop_job(self, body: Mapping[str, Any]) -> str | None:
+        """A Job is gone. Returns the name of its execution."""
+        name, uid = _owner(body)
+        known = self.jobs.get(uid or "")
+        if uid is not None and known is not None and known[1].uid == body["metadata"]["uid"]:
+            del self.jobs[uid]
+        return name
+
+    def put_pod(self, body: Mapping[str, Any]) -> str | None:
+        """Learn of a pod. Returns the name of its execution, None when it is not one of ours."""
+        name, uid = _owner(body)
+        if name is None or uid is None:
+            return None
+        pod = pod_from_object(body)
+        if pod.ended and uid not in self.ended:
+            self.ended[uid] = time.monotonic()
+        self.pods.setdefault(uid, {})[pod.name] = pod
+        return name
+
+    def drop_pod(self, body: Mapping[str, Any]) -> str | None:
+        """A pod is gone. Returns the name of its execution."""
+        name, uid = _owner(body)
+        pods = self.pods.get(uid or "", {})
+        pods.pop(body["metadata"]["name"], None)
+        if uid is not None and not pods:
+            self.pods.pop(uid, None)
+        return name
+
+    def replace_live(self, uid: str, job: Mapping[str, Any] | None, pods: list[Mapping[str, Any]]) -> None:
+        """What the API server itself just said about one execution's Job and pods."""
+        self.jobs.pop(uid, None)
+        self.pods.pop(uid, None)
+        if job is not None:
+            self.put_job(job)
+        for pod in pods:
+            self.put_pod(pod)
+
+    def job(self, uid: str) -> JobFacts | None:
+        """The Job of an execution."""
+        known = self.jobs.get(uid)
+        return None if known is None else known[1]
+
+    def pods_of(self, uid: str) -> tuple[PodFacts, ...]:
+        """The pods of an execution, oldest first."""
+        return tuple(sorted(self.pods.get(uid, {}).values(), key=lambda pod: (pod.created, pod.name)))
+
+    @property
+    def waiting(self) -> int:
+        """How many executions wait for a place."""
+        return len(self._waiting)
+
+    @property
+    def active(self) -> int:
+        """How many executions hold a place."""
+        return len(self._holding) + len(self.granted)
+
+    def grant(self) -> Iterator[str]:
+        """Give free places to whoever waits, fairly. Yields the names of those who got one."""
+        if not self._waiting or self.active >= self.limit:
+            return
+        holding = [
+            *self._holding.values(),
+            *((entry.submitter, entry.profile) for name in self.granted if (entry := self.entries.get(name))),
+        ]
+        for item in next_to_start(self._eligible(holding), [submitter for submitter, _ in holding], self.limit):
+            self._waiting.pop(item.name)
+            self.granted.add(item.name)
+            yield item.name
+
+    def _eligible(self, holding: list[tuple[str | None, str]]) -> list[Waiting]:
+        limited = {name: profile.max_active for name, profile in self.profiles.items() if profile.max_active is not None}
+        if not limited:
+            return list(self._waiting.values())
+        queues: dict[str, list[Waiting]] = {}
+        for name, item in self._waiting.items():
+            queues.setdefault(self.entries[name].profile, []).append(item)
+        chosen: list[Waiting] = []
+        for profile, queue in queues.items():
+            if profile in limited:
+                chosen.extend(next_to_start(queue, [submitter for submitter, held in holding if held == profile], limited[profile]))
+            else:
+                chosen.extend(queue)
+        return chosen
+
+    def _reclassify(self, name: str) -> None:
+        entry = self.entries.get(name)
+        if entry is not None:
+            self._classify(entry)
+
+    def _classify(self, entry: Entry) -> None:
+        name = entry.name
+        self._waiting.pop(name, None)
+        self._holding.pop(name, None)
+        if entry.terminal:
+            self.granted.discard(name)
+        elif entry.job_recorded or entry.uid in self.jobs:
+            self.granted.discard(name)
+            self._holding[name] = (entry.submitter, entry.profile)
+        elif entry.accepted and name not in self.granted:
+            self._waiting[name] = Waiting(name, entry.submitter, datetime.fromisoformat(entry.created), entry.uid)
+
+
+def _owner(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    labels = body["metadata"].get("labels") or {}
+    return labels.get(EXECUTION_LABEL), labels.get(UID_LABEL)

@@ -1,0 +1,209 @@
+"""Wiring: settings, store, cluster, watches and workers become one running operator."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import Any
+
+import kopf
+from podbook_core import API_GROUP
+from podbook_core.store.base import StoreError, StoreUnavailableError
+from podbook_core.store.s3 import S3Store
+from podbook_core.validation import ContractValidator
+
+from podbook_operator.cluster import ClusterError, ClusterUnavailableError, KubernetesCluster
+from podbook_operator.events import EventRecorder
+from podbook_operator.facts import Facts
+from podbook_operator.handlers import WATCHED, register
+from podbook_operator.health import Health
+from podbook_operator.job import MANAGED_BY
+from podbook_operator.metrics import Metrics
+from podbook_operator.plan import Policy
+from podbook_operator.reconcile import Reconciler
+from podbook_operator.settings import Settings, read_profiles
+from podbook_operator.storage import Storage
+from podbook_operator.workqueue import WorkQueue
+
+__all__ = ["kopf_settings", "policy_from", "run"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def policy_from(settings: Settings) -> Policy:
+    """The settings that decisions depend on."""
+    return Policy(
+        publish_timeout=settings.publish_timeout_seconds,
+        ttl_succeeded=settings.ttl_succeeded_seconds,
+        ttl_failed=settings.ttl_failed_seconds,
+        job_ttl=settings.job_ttl_seconds,
+        configuration_grace=settings.configuration_grace_seconds,
+        progress_interval=settings.progress_seconds,
+    )
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """How kopf watches: with time-outs on both sides, and without anything of its own on any object."""
+    settings = kopf.OperatorSettings()
+    # Without both time-outs a watch can go silent and nobody notices (kopf#585, kopf#957).
+    settings.watching.server_timeout = 240
+    settings.watching.client_timeout = 260
+    settings.watching.connect_timeout = 10
+    mine = f"app.kubernetes.io/managed-by={MANAGED_BY}"
+    settings.watching.label_selectors["batch", "v1", "jobs"] = mine
+    settings.watching.label_selectors["", "v1", "pods"] = mine
+    settings.networking.request_timeout = 30
+    settings.networking.enforce_retry_after = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.process.ultimate_exiting_timeout = 25
+    # Unused, and still its own: two operators in one namespace must never share a prefix.
+    settings.persistence.finalizer = f"{API_GROUP}/operator"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{API_GROUP}")
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"operator.{API_GROUP}")
+    return settings
+
+
+class _Operator:
+    """What runs beside kopf in its loop: the workers, the resync, and what they share."""
+
+    def __init__(self, settings: Settings, cluster: KubernetesCluster, store: S3Store, validator: ContractValidator) -> None:
+        profiles = read_profiles(settings)
+        self.settings, self.cluster = settings, cluster
+        self.metrics, self.queue = Metrics(), WorkQueue()
+        self.facts = Facts(settings.max_active, profiles)
+        self.events = EventRecorder(cluster)
+        self.storage = Storage(store, validator)
+        self.reconciler = Reconciler(
+            facts=self.facts,
+            cluster=cluster,
+            storage=self.storage,
+            signer=store,
+            profiles=profiles,
+            policy=policy_from(settings),
+            events=self.events,
+            metrics=self.metrics,
+        )
+        self.health = Health(WATCHED, self.queue.oldest)
+        self.synced = asyncio.Event()
+        self.metrics.depth.set_function(lambda: len(self.queue))
+        self.metrics.oldest.set_function(self.queue.oldest)
+        self.metrics.waiting.set_function(lambda: self.facts.waiting)
+        self.metrics.active.set_function(lambda: self.facts.active)
+        self.metrics.known.set_function(lambda: len(self.facts.entries))
+
+    async def probe(self) -> dict[str, Any]:
+        """What /healthz answers."""
+        problems = self.health.problems([task.get_name() for task in asyncio.all_tasks()])
+        if problems:
+            # Any other exception would be tried again for a minute, and the probe would hang instead of failing.
+            raise kopf.PermanentError("; ".join(problems))
+        return {
+            "known": len(self.facts.entries),
+            "active": self.facts.active,
+            "waiting": self.facts.waiting,
+            "due": len(self.queue),
+        }
+
+    async def work(self) -> None:
+        """One worker: take a key, look at it, for ever."""
+        await self.synced.wait()
+        while True:
+            key = await self.queue.get()
+            try:
+                with self.metrics.reconcile.time():
+                    again = await self.reconciler.visit(key)
+                self.queue.succeeded(key)
+                if again is not None:
+                    self.queue.add_after(key, again)
+            except (StoreError, ClusterError) as error:
+                self._put_off(key, error)
+            except Exception as error:
+                _LOGGER.exception("an unexpected error; it is tried again", extra={"execution": key})
+                self._put_off(key, error)
+            finally:
+                self.queue.done(key)
+                for name in self.facts.grant():
+                    self.queue.add(name)
+
+    async def resync(self) -> None:
+        """Compare what is known with what is there, again and again: a watch that lost an event is corrected here."""
+        await self.synced.wait()
+        while True:
+            await asyncio.sleep(self.settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
+            try:
+                live = await self.cluster.list_executions()
+            except ClusterError as error:
+                _LOGGER.warning("the resync is put off: %s", error)
+                continue
+            names = {body["metadata"]["name"] for body in live}
+            for body in live:
+                self.facts.put_execution(body)
+            for name, entry in list(self.facts.entries.items()):
+                if name not in names:
+                    self.facts.drop_execution(name, entry.uid)
+                    self.reconciler.forget(entry.uid)
+                self.queue.add(name)
+
+    def _put_off(self, key: str, error: Exception) -> None:
+        wait = error.retry_after if isinstance(error, ClusterUnavailableError) and error.retry_after else 0.0
+        seconds = self.queue.retry(key, wait)
+        self.metrics.errors.labels(type(error).__name__).inc()
+        _LOGGER.warning("put off for %.0f s: %s", seconds, error, extra={"execution": key, "cause": type(error).__name__})
+
+
+async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
+    """Run the operator until it is stopped or cannot go on.
+
+    Raises:
+        ProfilesError: the profiles cannot be used.
+        ClusterUnavailableError: there is no usable configuration for a cluster.
+        OSError: a port is taken.
+    """
+    cluster = await KubernetesCluster.connect(settings.namespace)
+    store = S3Store(settings.s3.for_store())
+    tasks: list[asyncio.Task[None]] = []
+    with contextlib.ExitStack() as stack:
+        validator = stack.enter_context(ContractValidator())
+        operator = _Operator(settings, cluster, store, validator)
+        stack.callback(operator.storage.close)
+        stack.callback(operator.metrics.serve(settings.host, settings.metrics_port))
+        try:
+            await asyncio.to_thread(store.check)
+        except StoreUnavailableError as error:
+            _LOGGER.warning("the object store cannot be used yet; executions wait for it: %s", error)
+        registry = kopf.OperatorRegistry()
+        register(
+            registry,
+            operator.facts,
+            operator.queue,
+            synced=operator.synced.set,
+            gone=operator.reconciler.forget,
+            healthy=operator.probe,
+        )
+        kopf.on.login(registry=registry, id="login")(_login)
+        loops = [operator.work() for _ in range(settings.workers)]
+        tasks = [asyncio.create_task(loop, name=f"worker {number}") for number, loop in enumerate(loops)]
+        tasks.append(asyncio.create_task(operator.resync(), name="resync"))
+        tasks.append(asyncio.create_task(operator.events.run(), name="events"))
+        operator.health.expect(tasks)
+        _LOGGER.info("the operator of namespace %s begins", settings.namespace)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=kopf_settings(),
+                namespace=settings.namespace,
+                standalone=True,
+                liveness_endpoint=f"http://{settings.host}:{settings.health_port}/healthz",
+                stop_flag=stop,
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await cluster.close()
+
+
+def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)

@@ -1,0 +1,33 @@
+"""One installation of the chart, shared by the tests of the session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .environment import Environment
+from .installation import Installation
+from .samples import SAMPLES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What judges the whole session comes last: which rights were used, who was restarted."""
+    items.sort(key=lambda item: item.path.name == "test_rights.py")
+
+
+@pytest.fixture(scope="session")
+def environment() -> Environment:
+    """The cluster under test."""
+    return Environment.read()
+
+
+@pytest.fixture(scope="session")
+def podbook(environment: Environment) -> Iterator[Installation]:
+    """Podbook with the sample notebooks published."""
+    installation = Installation(environment, "podbook-e2e")
+    installation.install()
+    try:
+        for name, sample in SAMPLES.items():
+            installation.publish(name, sample)
+        yield installation
+    finally:
+        installation.remove()

@@ -1,0 +1,165 @@
+"""Nothing is lost and nothing runs twice, whatever is killed meanwhile."""
+
+import json
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from podbook import Client
+
+from .faults import kill_api_server, kill_component, start_minio, stop_minio
+from .installation import ENDED, Installation, condition
+from .journal import JobJournal
+from .kubectl import KubectlError
+from .patience import until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+
+EXECUTIONS = int(os.environ.get("PODBOOK_E2E_EXECUTIONS", "200"))
+OPERATOR_KILLS = 10
+OUTAGE_SECONDS = 30
+
+
+class Chaos:
+    """Kills one thing after the other, at random moments, while there is work; then stops."""
+
+    def __init__(self, podbook: Installation, finished: Callable[[], int]) -> None:
+        self._podbook = podbook
+        self._finished = finished
+        self.done: Counter[str] = Counter()
+        self.errors: list[str] = []
+        self.thread = threading.Thread(target=self._run, name="chaos", daemon=True)
+        self.stop = threading.Event()
+
+    def _run(self) -> None:
+        dice = random.Random(20)  # noqa: S311 - the same disorder each time
+        plan = ["operator"] * OPERATOR_KILLS + ["api"] * 2 + ["minio"] + ["apiserver"] * self._podbook.environment.native
+        dice.shuffle(plan)
+        for number, victim in enumerate(plan):
+            # Spread over the whole of the work: each kill waits for its share of it to be done.
+            share = EXECUTIONS * 0.8 * number / len(plan)
+            while self._finished() < share and not self.stop.is_set():
+                time.sleep(0.5)
+            time.sleep(dice.uniform(0, 3))
+            try:
+                self._kill(victim)
+            except Exception as error:  # noqa: BLE001 - reported by the test, which runs in another thread
+                self.errors.append(f"{victim}: {error!r}")
+
+    def _kill(self, victim: str) -> None:
+        match victim:
+            case "minio":
+                stop_minio(self._podbook)
+                time.sleep(OUTAGE_SECONDS)
+                start_minio(self._podbook)
+            case "apiserver":
+                kill_api_server(self._podbook.environment)
+            case component:
+                until(f"a running {component}", lambda: _try_to_kill(self._podbook, component), seconds=120, every=1)
+        self.done[victim] += 1
+
+
+def _try_to_kill(podbook: Installation, component: str) -> bool:
+    """Whether there was one to kill whose program has begun to work."""
+    ready = [pod for pod in podbook.pods(component) if condition(pod, "Ready") == "True"]
+    if not ready:
+        return False
+    kill_component(podbook, component)
+    return True
+
+
+def test_nothing_is_lost_and_nothing_runs_twice(podbook: Installation) -> None:
+    started = time.monotonic()
+    known = {job["metadata"]["uid"] for job in podbook.runs.list("jobs")}
+    snapshot: dict[str, tuple[str, str]] = {}
+    names: list[str] = []
+
+    def finished() -> int:
+        return sum(phase in ENDED for name, (phase, _) in snapshot.items() if name in names)
+
+    with JobJournal(podbook.runs) as journal:
+        with ThreadPoolExecutor(4) as pool:
+            submitted = pool.map(lambda number: _submit(podbook, number), range(EXECUTIONS))
+            names.extend(submitted)
+        assert len(set(names)) == EXECUTIONS
+        chaos = Chaos(podbook, finished)
+        chaos.thread.start()
+        try:
+            until("all executions to end", lambda: _all_ended(podbook, names, snapshot), seconds=1500, every=2)
+        finally:
+            chaos.stop.set()
+            chaos.thread.join(timeout=300)
+        until("the kills to be over", lambda: not chaos.thread.is_alive(), seconds=120)
+        jobs = {uid: name for uid, name in journal.jobs.items() if uid not in known}
+    seconds = time.monotonic() - started
+
+    ends = Counter(reason for name, (_, reason) in snapshot.items() if name in names)
+    successes = Counter(_successes(podbook, name) for name in names)
+    print(
+        f"\n{EXECUTIONS} executions in {seconds:.0f} s; killed: {dict(chaos.done)}; ends: {dict(ends)}; "
+        f"Jobs ever created: {len(jobs)}; successful attempts per execution: {dict(successes)}"
+    )
+    assert not chaos.errors
+    assert chaos.done["operator"] >= OPERATOR_KILLS
+    assert chaos.done["api"] == 2
+    assert chaos.done["minio"] == 1
+    assert sum(ends.values()) == EXECUTIONS, "none is lost"
+    assert ends == {"Succeeded": EXECUTIONS}
+    assert len(jobs) == len(set(jobs.values())) == EXECUTIONS, "exactly one Job each"
+    assert successes == {1: EXECUTIONS}, "none runs twice to success"
+    for number, name in enumerate(names):
+        assert podbook.http.get(f"/v1/executions/{name}/output").json() == {"doubled": 2 * number}
+
+
+def _submit(podbook: Installation, number: int) -> str:
+    with Client(podbook.url, podbook.key) as client:
+        return client.submit("quick", {"number": number}, profile="lean").id
+
+
+def _all_ended(podbook: Installation, names: list[str], snapshot: dict[str, tuple[str, str]]) -> bool:
+    """Look at all of them; without an API server there is nothing to see for a while."""
+    try:
+        items = podbook.runs.list("nbx")
+    except KubectlError:
+        return False
+    for item in items:
+        status = item.get("status", {})
+        stored = condition(item, "ResultsStored") == "True"
+        snapshot[item["metadata"]["name"]] = (
+            status.get("phase", "Pending") if stored else "Pending",
+            status.get("reason", "Pending"),
+        )
+    return all(snapshot.get(name, ("", ""))[0] in ENDED for name in names)
+
+
+def _successes(podbook: Installation, name: str) -> int:
+    """How many attempts of an execution ended well, as the bucket says."""
+    uid = podbook.execution(name)["metadata"]["uid"]
+    manifests = [key for key in podbook.store.list(f"executions/{uid}/attempts/") if key.endswith("/result.json")]
+    return sum(json.loads(podbook.store.get(key).data)["outcome"] == "Succeeded" for key in manifests)
+
+
+def test_the_api_survives_an_outage_of_the_api_server(podbook: Installation) -> None:
+    if not podbook.environment.native:
+        pytest.skip("the API server is no process of this machine; CLUSTER=native proves it")
+    name = podbook.submit("sleeping", {"seconds": 5}, profile="lean")["id"]
+    kill_api_server(podbook.environment)
+    answer = until("the API to serve", lambda: _answer(podbook, name), seconds=60)
+    assert answer.json()["id"] == name
+    assert podbook.ended(name)["status"]["reason"] == "Succeeded"
+
+
+def _answer(podbook: Installation, name: str) -> httpx.Response | None:
+    """The execution as soon as the API can show it; until then only clear refusals are allowed."""
+    answer = podbook.http.get(f"/v1/executions/{name}")
+    if answer.status_code == 200:
+        return answer
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    return None

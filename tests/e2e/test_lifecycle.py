@@ -1,0 +1,97 @@
+"""The life of an installation: a second release beside the first, upgraded, rolled back, removed and installed again, with runs in flight."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from .environment import Environment
+from .installation import Installation, condition
+from .kubectl import Kubectl
+from .patience import until
+from .samples import SAMPLES
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def second(podbook: Installation, environment: Environment) -> Iterator[Installation]:
+    """Another release in the cluster of the first one, which owns the definition."""
+    assert podbook.release
+    changes = {
+        "crds": {"enabled": False},
+        "api": {"replicas": 1},
+        "profiles": {"default": {"runner": "lean", "resources": {"limits": {"memory": "512Mi"}, "requests": {"memory": "128Mi"}}}},
+    }
+    installation = Installation(environment, "second", changes)
+    notes = installation.install()
+    assert "kubectl -n second-runs get notebookexecutions" in notes, "NOTES say what to type next"
+    try:
+        installation.publish("sleeping", SAMPLES["sleeping"])
+        installation.publish("quick", SAMPLES["quick"])
+        yield installation
+    finally:
+        installation.remove()
+
+
+def _in_flight(installation: Installation, seconds: float) -> str:
+    name: str = installation.submit("sleeping", {"seconds": seconds})["id"]
+    installation.until_reason(name, "Running")
+    return name
+
+
+def _succeeded(installation: Installation, name: str, seconds: float) -> None:
+    ended = installation.ended(name)
+    assert (ended["status"]["reason"], ended["status"]["attempts"]) == ("Succeeded", 1)
+    assert installation.http.get(f"/v1/executions/{name}/output").json() == {"slept": seconds}
+
+
+def test_two_releases_keep_apart(podbook: Installation, second: Installation) -> None:
+    theirs = second.submit("quick", {"number": 3})["id"]
+    ours = podbook.submit("quick", {"number": 4}, profile="lean")["id"]
+    assert second.ended(theirs)["status"]["reason"] == "Succeeded"
+    assert podbook.ended(ours)["status"]["reason"] == "Succeeded"
+    assert podbook.http.get(f"/v1/executions/{theirs}").status_code == 404
+    assert (
+        httpx.get(f"{second.url}/v1/executions", headers={"Authorization": f"Bearer {podbook.key}"}, timeout=10).status_code == 401
+    )
+    assert not podbook.runs.exists("nbx", theirs)
+
+
+def test_upgrade_and_rollback_keep_running_executions(second: Installation) -> None:
+    key = second.key
+    name = _in_flight(second, 20)
+    operator = second.pods("operator")[0]["metadata"]["uid"]
+    second.install({"limits": {"maxActive": 3}, "operator": {"settings": {"RESYNC_SECONDS": "120"}}})
+    assert operator not in [pod["metadata"]["uid"] for pod in second.pods("operator")], "the upgrade replaced the operator"
+    second.helm("rollback", second.release, "--wait", "--timeout", "5m")
+    second.close()
+    _succeeded(second, name, 20)
+    assert second.secret(second.fullname("first-key"), "key") == key
+
+
+def test_uninstall_and_reinstall_lose_no_data(second: Installation) -> None:
+    key = second.key
+    done = second.submit("quick", {"number": 21})["id"]
+    second.ended(done)
+    name = _in_flight(second, 15)
+    second.close()
+    second.uninstall()
+    assert second.runs.exists("nbx", name), "runs and their namespace stay"
+    job = second.custom_resource(name)["status"]["jobName"]
+    # Nobody looks after it now; its pod goes on by itself.
+    until("the pod to end alone", lambda: condition(second.runs.get("job", job), "Complete") == "True", seconds=120)
+
+    second.install()
+    assert second.key == key, "the key is the old one"
+    _succeeded(second, name, 15)
+    assert second.http.get(f"/v1/executions/{done}/output").json() == {"doubled": 42}
+    assert {done, name} <= {item["id"] for item in second.http.get("/v1/executions").json()["items"]}
+
+
+def test_what_the_chart_keeps(second: Installation) -> None:
+    cluster = Kubectl()
+    definition = cluster.get("customresourcedefinition", "notebookexecutions.podbook.dev")
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    namespace = cluster.get("namespace", second.runs.namespace)
+    assert namespace["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

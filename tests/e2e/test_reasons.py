@@ -1,0 +1,114 @@
+"""Every unhappy end from its real cause. All are started together: most of them only wait for something that never comes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from .installation import Installation, condition
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cause and the end that follows from it."""
+
+    notebook: str
+    reason: str
+    message: str
+    """Words that the message holds."""
+    output: int
+    """HTTP status of a request for its output."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    job: bool = True
+    """Whether a Job was created for it."""
+    partial: str = ""
+    """What the partial notebook holds; none is kept where this is empty."""
+
+
+CASES = {
+    "a cell raises": Case("raising", "CellFailed", "contoso", 424, partial="KeyError"),
+    "the kernel's process ends": Case("exiting", "KernelDied", "", 424, partial="os._exit"),
+    "memory over the limit": Case("hungry", "OutOfMemory", "", 424, {"profile": "tight"}, partial="eating"),
+    "an endless loop": Case("endless", "TimedOut", "", 504, {"timeoutSeconds": 8}, partial="round and round"),
+    "the output breaks its contract": Case("breaking", "InvalidOutput", "total", 424, partial="many"),
+    "an image that cannot be pulled": Case(
+        "quick", "ImagePullFailed", "podbook-not-there", 503, {"profile": "no-image", "startTimeoutSeconds": 10}, {"number": 1}
+    ),
+    "an image name that is none": Case("quick", "ConfigurationError", "", 503, {"profile": "bad-image"}, {"number": 1}),
+    "a secret that is not there": Case("quick", "ConfigurationError", "not-there", 503, {"profile": "no-secret"}, {"number": 1}),
+    "a request no node can meet": Case(
+        "quick", "Unschedulable", "cpu", 503, {"profile": "no-node", "startTimeoutSeconds": 6}, {"number": 1}
+    ),
+    "a quota that blocks the pod": Case(
+        "quick", "PodRejected", "quota", 503, {"profile": "no-quota", "startTimeoutSeconds": 6}, {"number": 1}
+    ),
+    "bad parameters": Case("quick", "InvalidParameters", "number", 422, {}, {"number": "many"}, job=False),
+    "an unknown parameter": Case("quick", "InvalidParameters", "colour", 422, {}, {"number": 1, "colour": "red"}, job=False),
+    "a notebook nobody published": Case("missing", "NotebookNotFound", "missing", 424, job=False),
+    "a version nobody published": Case(
+        "free", "NotebookNotFound", "", 424, {"notebook": {"name": "free", "version": "0" * 64}}, job=False
+    ),
+    "a profile nobody offers": Case("free", "ConfigurationError", "golden", 503, {"profile": "golden"}, job=False),
+}
+
+
+@pytest.fixture(scope="module")
+def executions(podbook: Installation) -> Iterator[Mapping[str, str]]:
+    """The name of each case's execution, created by kubectl, since REST would refuse some of them."""
+    names = {}
+    for cause, case in CASES.items():
+        document = podbook.resource(case.notebook, case.parameters, **case.spec)
+        podbook.runs.apply(document)
+        names[cause] = document["metadata"]["name"]
+    yield names
+    podbook.discard(*names.values())
+
+
+@pytest.mark.parametrize("cause", CASES)
+def test_reason(podbook: Installation, executions: Mapping[str, str], cause: str) -> None:
+    case, name = CASES[cause], executions[cause]
+    podbook.runs("wait", "--for=condition=Finished", f"nbx/{name}", "--timeout=180s", timeout=200)
+    document = podbook.ended(name)
+    status = document["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", case.reason), status.get("message")
+    assert case.message in status["message"]
+    assert condition(document, "Succeeded") == "False"
+    assert ("jobName" in status) is case.job
+
+    output = podbook.http.get(f"/v1/executions/{name}/output")
+    assert output.status_code == case.output, output.text
+    assert output.headers["Content-Type"] == "application/problem+json"
+    assert output.json()["reason"] == case.reason
+    assert "X-Amz" not in output.text
+
+    notebook = podbook.http.get(f"/v1/executions/{name}/notebook")
+    if case.partial:
+        assert notebook.status_code == 200, notebook.text
+        assert case.partial in notebook.text
+        html = podbook.http.get(f"/v1/executions/{name}/html")
+        assert case.partial in html.text
+    else:
+        assert notebook.status_code in (404, case.output)
+
+
+def test_the_failing_cell_is_named(podbook: Installation, executions: Mapping[str, str]) -> None:
+    error = podbook.ended(executions["a cell raises"])["status"]["error"]
+    assert error == {"cell": 1, "ename": "KeyError", "evalue": "'contoso'"}
+
+
+def test_rest_refuses_bad_parameters_before_anything_starts(podbook: Installation) -> None:
+    answer = podbook.http.post("/v1/run/quick", json={"number": "many"})
+    assert answer.status_code == 422
+    assert [item["path"] for item in answer.json()["errors"]] == ["/number"]
+
+
+def test_the_operator_has_seen_it_all_without_falling_over(podbook: Installation, executions: Mapping[str, str]) -> None:
+    for name in executions.values():
+        podbook.ended(name)
+    assert podbook.restarts("operator") == 0
