@@ -80,9 +80,10 @@ class ExecutionFailed(PodbookError):  # noqa: N818 - what a caller catches by th
         ename: str | None = None,
         evalue: str | None = None,
     ) -> None:
+        raised = f"{ename}: {evalue}" if ename else ""
         where = "" if cell is None else f" in cell {cell}"
-        what = message or (f"{ename}: {evalue}" if ename else "")
-        super().__init__(f"execution {execution} ended as {reason}{where}{': ' if what else ''}{what}")
+        what = message or f"{raised}{where}".strip()
+        super().__init__(f"execution {execution} ended as {reason}{': ' if what else ''}{what}")
         self.execution, self.reason, self.message = execution, reason, message
         self.cell, self.ename, self.evalue = cell, ename, evalue
 

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -112,9 +113,9 @@ class Transport:
 
     def download(self, request: Request, target: Path) -> None:
         """Write an answer's body to a file, which appears only when it is whole. Raises as :meth:`send`, and OSError."""
-        partial = target.with_name(target.name + ".part")
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         try:
-            with self._answer(request) as response, partial.open("wb") as file:
+            with self._answer(request) as response, partial.open("xb") as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
             partial.replace(target)
@@ -165,6 +166,8 @@ class Transport:
         try:
             response = self._http.send(self._build(request, files), stream=True)
             self._reached = True
+            if response.has_redirect_location:
+                return _Outcome(_raiser(_redirected(response)), response.close)
             if response.status_code < HTTPStatus.BAD_REQUEST:
                 return _Outcome(lambda: response, response.close)
             response.read()
@@ -230,6 +233,12 @@ def _why(error: httpx.TransportError) -> str:
             return "it did not answer in time"
         case _:
             return str(error) or "the connection broke"
+
+
+def _redirected(response: httpx.Response) -> UnexpectedAnswerError:
+    """Redirects are not followed: the key is for the server it was given for, and a redirected POST would become a GET."""
+    target = httpx.URL(response.headers["Location"]).copy_with(query=None, fragment=None)
+    return UnexpectedAnswerError(f"{response.request.url.copy_with(query=None)} sends callers on to {target}; use that address")
 
 
 def _is_problem(response: httpx.Response) -> bool:

@@ -162,10 +162,14 @@ def build_crd() -> dict[str, Any]:
     }
 
 
+def render_crd() -> str:
+    """The definition as YAML, with a header that says where it comes from."""
+    return _HEADER + yaml.safe_dump(build_crd(), sort_keys=False, width=130, allow_unicode=True)
+
+
 def main() -> None:
     """Print the definition as YAML."""
-    sys.stdout.write(_HEADER)
-    yaml.safe_dump(build_crd(), sys.stdout, sort_keys=False, width=130, allow_unicode=True)
+    sys.stdout.write(render_crd())
 
 
 if __name__ == "__main__":

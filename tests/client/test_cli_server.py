@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 ESC = "\x1b"
+NEVER = r"(?!)"
+"""A pattern nothing matches."""
 
 
 class TestRun:
@@ -57,6 +60,8 @@ class TestRun:
             (["analysis", "-p", "customer_name"], 2, "NAME=VALUE"),
             (["thumbnail", "--input", "image=/no/such/file"], 2, "there is no file"),
             (["analysis", "--no-wait", "--html", "x.html"], 2, "--no-wait"),
+            (["analysis", "--html", "no-such-folder/x.html"], 2, "there is no folder"),
+            (["analysis", "--input", f"image={__file__}", "--timeout", "9"], 2, "cannot be combined"),
         ],
     )
     def test_what_cannot_run_is_refused_with_one_clear_message(
@@ -121,9 +126,9 @@ class TestTerminal:
         with output.open("wb") as stdout:
             process = start(server, "run", "gated", "-p", f"gate={gated}", stdout=stdout, stderr=terminal)
         os.close(terminal)
-        shown = read_until(master, "2/")
+        shown = read_until(master, r"[1-9]/\d+ cells")
         gated.touch()
-        shown += read_until(master, None)
+        shown += read_until(master, NEVER)
         assert process.wait(60) == 0
         os.close(master)
         assert ESC in shown
@@ -189,16 +194,15 @@ def start(server: Any, *arguments: str, **streams: Any) -> "subprocess.Popen[byt
     return subprocess.Popen([sys.executable, "-m", "podbook", *arguments], env=environment, **streams)
 
 
-def read_until(terminal: int, text: str | None) -> str:
-    """What a terminal shows until a text appears, or until its other side is closed."""
+def read_until(terminal: int, pattern: str) -> str:
+    """What a terminal shows until a pattern appears, or until its other side is closed."""
     shown, deadline = "", time.monotonic() + 60
-    while text is None or text not in shown:
-        assert time.monotonic() < deadline, shown
+    while not re.search(pattern, shown):
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, shown
         try:
             data = os.read(terminal, 65536)
         except OSError:  # Linux says EIO when nobody has the other side open any more
-            return shown
-        if not data:
             return shown
         shown += data.decode(errors="replace")
     return shown

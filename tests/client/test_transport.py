@@ -130,10 +130,16 @@ class TestErrors:
         with Client(script.url) as client, pytest.raises(UnexpectedAnswerError, match="text/html instead of JSON"):
             client.get("a-1")
 
+    def test_a_redirect_is_no_success(self, script: Any, answer: Any) -> None:
+        script.answers.append(answer(308, b"", {"Location": "https://other.example/v1/executions/a-1"}))
+        with Client(script.url, "pbk_secret") as client, pytest.raises(UnexpectedAnswerError, match=r"https://other\.example/"):
+            client.delete("a-1")
+        assert len(script.requests) == 1
+
     def test_run_raises_what_the_execution_ended_with(self, script: Any, answer: Any) -> None:
         error = {"cell": 3, "ename": "ValueError", "evalue": "no such customer"}
         script.answers.append(answer(200, execution("Failed", "CellFailed", message="cell 3 raised", error=error)))
-        with Client(script.url) as client, pytest.raises(ExecutionFailed, match="CellFailed in cell 3: cell 3 raised") as caught:
+        with Client(script.url) as client, pytest.raises(ExecutionFailed, match="ended as CellFailed: cell 3 raised") as caught:
             client.run("a")
         failed = caught.value
         assert (failed.execution, failed.reason, failed.cell, failed.ename, failed.evalue) == (
@@ -161,6 +167,17 @@ class TestFollowing:
             events = list(client.events("a-1"))
         assert [(event.kind, event.id) for event in events] == [("status", "7"), ("progress", "8"), ("status", "9")]
         assert script.requests[2][2]["Last-Event-ID"] == "8"
+
+    def test_a_server_that_goes_away_for_a_while_is_waited_for(self, script: Any, answer: Any) -> None:
+        stream = {"Content-Type": "text/event-stream"}
+        running = execution("Running", "Running").replace(b'"True"', b'"False"')
+        last = b"id: 9\nevent: status\ndata: " + execution() + b"\n\n"
+        script.answers += [answer(202, running), answer(0), answer(0), answer(503, headers=BUSY), answer(200, running, JSON)]
+        script.answers += [answer(200, last, stream), answer(200, execution()), answer(200, b"42", JSON)]
+        with Client(script.url) as client:
+            assert client.run("a") == 42
+        assert script.answers == []
+        assert [method for method, _, _ in script.requests].count("POST") == 1
 
     def test_an_end_the_stream_did_not_tell_is_found(self, script: Any, answer: Any) -> None:
         script.answers += [answer(200, b"", {"Content-Type": "text/event-stream"}), answer(200, execution(), JSON)]

@@ -102,10 +102,11 @@ def failure_from(error: PodbookError | SourceError) -> Failure:
             return Failure(str(error), "Give a key with PODBOOK_API_KEY or --api-key-file; `podbook keys create` makes one.")
         case UnavailableError():
             return Failure(str(error), "Try again in a moment.")
+        case ProblemError(code="InvalidParameters") if error.errors:
+            lines = [f"  {item.path or '(all)'}: {item.problem}; expected {item.expected}" for item in error.errors]
+            return Failure("the parameters break the notebook's contract", "\n".join(lines), ExitCode.INVALID_PARAMETERS)
         case ProblemError():
-            lines = [f"  {item.path or '(all)'}: {item.problem}; {item.expected}" for item in error.errors]
-            told = [line for line in lines if line.strip()]
-            return Failure(str(error), "\n".join(told) or _text(error.problem.get("advice")), _CODES.get(error.code, 1))
+            return Failure(str(error), _text(error.problem.get("advice")), _CODES.get(error.code, 1))
         case SourceError():
             return Failure(str(error))
         case _:

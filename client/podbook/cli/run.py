@@ -70,6 +70,8 @@ def run(
     """Run NOTEBOOK and print its output as JSON on stdout; progress goes to stderr."""
     if not wait and (html is not None or save_files is not None):
         raise click.UsageError("--html and --save-files need the end of the run: leave --no-wait away")
+    if html is not None and not html.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
     if inputs and (profile or timeout_seconds or labels):
         raise click.UsageError(
             "--profile, --timeout and --label cannot be combined with --input; set them in the notebook's contract"
