@@ -59,19 +59,16 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=7, help="runs of each kind (at least 5)")
     parser.add_argument("--must", type=float, default=0.7, help="highest ratio that passes")
     options = parser.parse_args()
-    # Both sides find compiled bytecode, as they do in an image.
-    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    for code in (*installed, *podbook_runner.__path__, *podbook_core.__path__):
-        compileall.compile_dir(code, quiet=2, workers=0)
+    compile_bytecode()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runner, by_hand = _runner_command(folder), _commands_by_hand(folder)
-        _seconds(folder, by_hand)
-        _seconds(folder, [runner])
+        runner, by_hand = runner_command(folder), commands_by_hand(folder)
+        seconds(folder, by_hand)
+        seconds(folder, [runner])
         ours, theirs = [], []
         for _ in range(max(5, options.runs)):
-            theirs.append(_seconds(folder, by_hand))
-            ours.append(_seconds(folder, [runner]))
+            theirs.append(seconds(folder, by_hand))
+            ours.append(seconds(folder, [runner]))
     mine, pair = statistics.median(ours), statistics.median(theirs)
     ratio = mine / pair
     print("| figure | runner | by hand | ratio | must | aim |")
@@ -83,7 +80,15 @@ def main() -> int:
     return 0 if ratio <= options.must else 1
 
 
-def _runner_command(folder: Path) -> list[str]:
+def compile_bytecode() -> None:
+    """Let both sides find compiled bytecode, as they do in an image."""
+    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    for code in (*installed, *podbook_runner.__path__, *podbook_core.__path__):
+        compileall.compile_dir(code, quiet=2, workers=0)
+
+
+def runner_command(folder: Path) -> list[str]:
+    """A task for the notebook in a folder, and the command that carries it out."""
     content = json.dumps(NOTEBOOK).encode()
     source = folder / "in.ipynb"
     source.write_bytes(content)
@@ -104,7 +109,8 @@ def _runner_command(folder: Path) -> list[str]:
     return [sys.executable, "-m", "podbook_runner", "--task", str(folder / "task.json"), "--attempt", "1"]
 
 
-def _commands_by_hand(folder: Path) -> list[list[str]]:
+def commands_by_hand(folder: Path) -> list[list[str]]:
+    """The two commands that do the same, on the notebook that :func:`runner_command` has put there."""
     programs = Path(sys.executable).parent
     source, executed = folder / "in.ipynb", folder / "out.ipynb"
     return [
@@ -113,7 +119,8 @@ def _commands_by_hand(folder: Path) -> list[list[str]]:
     ]
 
 
-def _seconds(folder: Path, commands: Sequence[Sequence[str]]) -> float:
+def seconds(folder: Path, commands: Sequence[Sequence[str]]) -> float:
+    """Wall time of commands, one after the other."""
     begin = time.perf_counter()
     for command in commands:
         subprocess.run(command, check=True, cwd=folder, capture_output=True, env=os.environ)
