@@ -19,9 +19,9 @@ def _steps(page: Path) -> Iterator[tuple[str, str]]:
     """Command and shown answer, in the order of the page."""
     for block in _BLOCK.findall(page.read_text()):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, shown = part, ""
             lines = part.splitlines()
-            end = next(number for number, line in enumerate(lines) if not line.endswith("\\"))
+            document = "<<'END'" in lines[0]
+            end = lines.index("END") if document else next(number for number, line in enumerate(lines) if not line.endswith("\\"))
             command, shown = "\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :])
             yield command, shown.strip()
 
