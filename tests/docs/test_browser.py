@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from tests.docs.conftest import Shown
 
@@ -35,14 +35,30 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+def _foreign_requests(page: Page, own: str) -> list[str]:
+    """A list that fills with the requests that leave for elsewhere; what the page's own policy stops is not sent."""
+    sent: list[str] = []
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((own, "data:", f"blob:{own}")):
+            sent.append(request.url)
+
+    def failed(request: Request) -> None:
+        if request.failure == "csp":
+            sent.remove(request.url)
+
+    page.on("request", asked)
+    page.on("requestfailed", failed)
+    return sent
+
+
 def test_the_notebook_renders_offline_and_reaches_nothing(shown: Shown, browser: Browser) -> None:
     answer = httpx.post(
         f"{shown.url}/v1/run/analysis", json={"customer_name": "contoso"}, headers={"Prefer": "wait=100"}, timeout=120
     )
     assert answer.json() == {"needs_discount": True}
     page = browser.new_page()
-    foreign: list[str] = []
-    page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith((shown.url, "data:")) else None)
+    foreign = _foreign_requests(page, shown.url)
     page.goto(f"{shown.url}/v1/executions/{answer.headers['Podbook-Execution']}/html")
     assert "Revenue" in page.inner_text("body")
     assert page.locator("img").count() >= 1
@@ -56,8 +72,7 @@ def test_the_notebook_renders_offline_and_reaches_nothing(shown: Shown, browser:
 
 def test_the_documentation_shows_a_typed_operation_for_each_notebook(shown: Shown, browser: Browser) -> None:
     page = browser.new_page()
-    foreign: list[str] = []
-    page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith((shown.url, "data:")) else None)
+    foreign = _foreign_requests(page, shown.url)
     page.goto(f"{shown.url}/docs")
     page.get_by_text(re.compile(r"/v1/run/\W?analysis")).first.wait_for()
     page.goto(f"{shown.url}/redoc")
