@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
 from bench.kubernetes_api import Connection, watching
 from bench.report import Row, percentile, replace_between, spread, table
 from bench.simulation import simulate

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
+
 import report
 import runner
 from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec

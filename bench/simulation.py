@@ -21,16 +21,16 @@ from typing import Any
 
 import httpx
 import psutil
+from bench.kubernetes_api import Connection
+from bench.report import Row
+from tests.e2e.samples import SAMPLES
+
 from podbook_core.attempt import AttemptManifest, StoredFile
 from podbook_core.contract import parse_contract
 from podbook_core.digests import sha256_hex
 from podbook_core.store.keys import attempt_prefix, result_key
 from podbook_core.store.s3 import S3Settings, S3Store
 from podbook_core.versions import VersionStore, build_bundle
-
-from bench.kubernetes_api import Connection
-from bench.report import Row
-from tests.e2e.samples import SAMPLES
 
 __all__ = ["simulate"]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
-from podbook_core import __version__
 from starlette.middleware.cors import CORSMiddleware
 
 from podbook_api.context import Context
@@ -23,6 +22,7 @@ from podbook_api.services.notebooks import NotebookService
 from podbook_api.services.results import ResultService
 from podbook_api.services.submission import Submitter
 from podbook_api.threads import Threads
+from podbook_core import __version__
 
 __all__ = ["create_app"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import anyio
 from fastapi import Request
-from podbook_core.digests import canonical_json
-from podbook_core.model import InputFile
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.services.submission import Upload, temporary_file
+from podbook_core.digests import canonical_json
+from podbook_core.model import InputFile
 
 __all__ = ["RunBody", "is_json", "parameters_from_fields", "parse_json", "read_json", "read_run_body"]
 

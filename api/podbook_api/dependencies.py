@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
-from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 from podbook_api.context import Context
 from podbook_api.events import EventHub
@@ -19,6 +18,7 @@ from podbook_api.services.idempotency import is_idempotency_key
 from podbook_api.services.notebooks import NotebookService
 from podbook_api.services.results import ResultService
 from podbook_api.services.submission import Submitter
+from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 __all__ = [
     "CallerDep",

@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from podbook_core.digests import digest_json
-from podbook_core.model import NotebookExecution, Progress
-from podbook_core.reasons import Reason
-from podbook_core.store.base import StoreUnavailableError
 from sse_starlette import ServerSentEvent
 
 from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
 from podbook_api.problems import Code
 from podbook_api.services.executions import ExecutionService, is_settled
 from podbook_api.services.results import ResultService
+from podbook_core.digests import digest_json
+from podbook_core.model import NotebookExecution, Progress
+from podbook_core.reasons import Reason
+from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["EventHub", "State", "state_events", "state_id"]
 
@@ -80,6 +80,11 @@ class _Follower:
         self.changed = asyncio.Condition()
         self.task: asyncio.Task[None] | None = None
 
+    async def differs_from(self, seen: State) -> None:
+        """Wait until there is something a watcher of ``seen`` does not know."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.state is not seen or self.ended)
+
     async def tell(
         self, *, execution: NotebookExecution | None = None, progress: Progress | None = None, ended: bool = False
     ) -> None:
@@ -125,8 +130,7 @@ class EventHub:
                     data = {"id": state.execution.name, "code": str(Code.EXECUTION_NOT_FOUND)}
                     yield ServerSentEvent(data=json.dumps(data), event="gone", id=last_id)
                     return
-                async with follower.changed:
-                    await follower.changed.wait_for(lambda seen=state: follower.state is not seen or follower.ended)
+                await follower.differs_from(state)
 
     async def close(self) -> None:
         """Stop following."""

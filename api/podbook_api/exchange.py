@@ -34,24 +34,30 @@ class Exchange:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 0
+        # RFC 9110, section 9.3.2: HEAD is GET without the content. A stream of events has no end to be measured, so it has no HEAD.
+        head = scope["method"] == "HEAD" and not scope["path"].endswith("/events")
+        if head:
+            scope = {**scope, "method": "GET"}
 
         async def hardened(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._audit(scope, status)
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
-            await send(message)
+            await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
 
         try:
             await self._app(scope, receive, hardened)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever nobody expected becomes a problem document
             status = await self._internal(error, scope, receive, hardened, begun=status != 0)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
@@ -73,11 +79,14 @@ class Exchange:
         self._metrics.requests.labels(method if method in (*_MUTATING, "GET", "HEAD") else "other", route, str(status)).observe(
             seconds
         )
-        if method in _MUTATING:
+
+    def _audit(self, scope: Scope, status: int) -> None:
+        """One line for each request that may change something, before its answer leaves; never bodies or keys."""
+        if scope["method"] in _MUTATING:
             state = scope.get("state", {})
             line = {
                 "key": state.get("caller"),
-                "action": f"{method} {route}",
+                "action": f"{scope['method']} {_route(scope)}",
                 "target": scope.get("path_params", {}),
                 "execution": state.get("execution"),
                 "status": status,

@@ -21,6 +21,7 @@ class BodyLimit:
         self._json, self._upload = json_bytes, upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, with its body bounded."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from podbook_core.store.base import StoreUnavailableError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
 from podbook_api.backends.base import BackendUnavailableError, QueueFullError
+from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
 
@@ -154,7 +154,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _on_store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+async def _on_store_unavailable(_request: Request, _error: Exception) -> JSONResponse:
     # The message may name folders or addresses of the installation, so callers do not get it; /readyz and the log have it.
     return problem_response(
         ProblemError(
@@ -185,7 +185,7 @@ async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
-HANDLERS: Mapping[type[Exception], Any] = {
+HANDLERS: Mapping[int | type[Exception], Any] = {
     ProblemError: _on_problem,
     RequestValidationError: _on_invalid_request,
     HTTPException: _on_http,

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from podbook_core.model import NotebookExecution, Outputs, Resolved, Spec, Status
-from podbook_core.store.keys import FILES_FOLDER
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from podbook_api.links import MAX_LINK_SECONDS
+from podbook_core.model import NotebookExecution, Outputs, Resolved, Spec, Status
+from podbook_core.store.keys import FILES_FOLDER
 
 __all__ = [
     "CreateExecution",

@@ -6,12 +6,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["ApiSettings", "S3Settings"]
+__all__ = ["ApiSettings", "S3Section"]
 
 _MIB = 1024 * 1024
 
 
-class S3Settings(BaseModel):
+class S3Section(BaseModel):
     """Access to S3-compatible storage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +31,7 @@ class ApiSettings(BaseSettings):
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
     namespace: Annotated[str, Field(description="Namespace of the NotebookExecutions (cluster mode).")] = "podbook-runs"
-    s3: Annotated[S3Settings | None, Field(description="Storage (cluster mode).")] = None
+    s3: Annotated[S3Section | None, Field(description="Storage (cluster mode).")] = None
     data_dir: Annotated[Path, Field(description="Folder that holds everything (embedded mode).")] = Path(".podbook")
     notebooks_dir: Annotated[Path | None, Field(description="Folder whose notebooks are published (embedded mode).")] = None
     keys_file: Annotated[Path | None, Field(description="JSON file with the hashes and scopes of the API keys.")] = None

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from podbook_core.reasons import Phase
-
 from podbook.errors import ExecutionFailed
+from podbook_core.reasons import Phase
 
 __all__ = ["CellError", "Event", "Execution", "File", "Notebook", "Progress", "Published"]
 

@@ -3,9 +3,8 @@
 import mimetypes
 from pathlib import Path
 
-from podbook_core.source import Source, read_source
-
 from podbook.transport import Part
+from podbook_core.source import Source, read_source
 
 __all__ = ["publication_parts", "read_publication"]
 

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from podbook_core import __version__
 
 from podbook.errors import ProblemError, ServerUnreachableError, UnexpectedAnswerError, problem_error
+from podbook_core import __version__
 
 __all__ = ["Part", "Request", "Transport", "answer_error", "answer_json", "retry_delay"]
 

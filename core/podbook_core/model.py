@@ -23,6 +23,7 @@ __all__ = [
     "Metadata",
     "NotebookExecution",
     "NotebookRef",
+    "Observation",
     "Outputs",
     "Progress",
     "Resolved",
@@ -65,6 +66,12 @@ class Document(BaseModel):
     def document(self) -> dict[str, Any]:
         """The part as plain JSON data, without what is unset."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Observation(Document):
+    """Base of what Podbook itself wrote: what a newer version added is passed over, so that a rollback can read it."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class NotebookRef(Document):
@@ -144,14 +151,14 @@ class Spec(Document):
     submitted_by: Annotated[str | None, Field(max_length=128, description="Id of the API key that created it.")] = None
 
 
-class Progress(Document):
+class Progress(Observation):
     """How far the notebook is, in code cells."""
 
     completed: Annotated[int, Field(ge=0, le=1000000, description="Cells that have ended.")]
     total: Annotated[int, Field(ge=0, le=1000000, description="Cells in all.")]
 
 
-class Resolved(Document):
+class Resolved(Observation):
     """What was fixed when the execution was accepted; exactly this runs."""
 
     version: Annotated[str, Field(max_length=64, description="Version of the notebook.")]
@@ -161,7 +168,7 @@ class Resolved(Document):
     timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run.")]
 
 
-class Results(Document):
+class Results(Observation):
     """Keys in the store, never content. Absent where there is nothing."""
 
     notebook: Annotated[str | None, Field(max_length=512, description="The executed notebook.")] = None
@@ -172,7 +179,7 @@ class Results(Document):
     record: Annotated[str | None, Field(max_length=512, description="The record.")] = None
 
 
-class ErrorInfo(Document):
+class ErrorInfo(Observation):
     """Where the notebook failed."""
 
     cell: Annotated[int | None, Field(ge=0, le=1000000, description="Index of the cell, from 0.")] = None
@@ -180,7 +187,7 @@ class ErrorInfo(Document):
     evalue: Annotated[str, Field(max_length=1024, description="Its message, shortened.")]
 
 
-class Condition(Document):
+class Condition(Observation):
     """One condition (Kubernetes API conventions, `metav1.Condition`)."""
 
     type: Annotated[str, Field(max_length=64, description="Accepted, Started, ResultsStored, Finished or Succeeded.")]
@@ -191,7 +198,7 @@ class Condition(Document):
     observed_generation: Annotated[int | None, Field(ge=0, description="Generation this was derived from.")] = None
 
 
-class Status(Document):
+class Status(Observation):
     """What is. At most 16 KiB: no outputs, tracebacks or logs."""
 
     observed_generation: Annotated[int | None, Field(ge=0, description="Generation of the spec this was derived from.")] = None

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from podbook_core.attempt import AttemptManifest, StoredFile
 from podbook_core.history import Entry, index_keys, milliseconds
-from podbook_core.model import Document, NotebookExecution, Results
+from podbook_core.model import NotebookExecution, Observation, Results
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import (
     HTML_FILE,
@@ -28,7 +28,7 @@ from podbook_core.transitions import mark_stored
 __all__ = ["Record", "RecordStore", "RecordedObject"]
 
 
-class RecordedObject(Document):
+class RecordedObject(Observation):
     """One result, pinned: what is read later must have this ETag."""
 
     name: Annotated[str, Field(max_length=512, description="Name below the attempt, e.g. output.json or files/plot.png.")]
@@ -39,7 +39,7 @@ class RecordedObject(Document):
     media_type: Annotated[str, Field(max_length=256, description="Media type.")]
 
 
-class Record(Document):
+class Record(Observation):
     """The final document of an execution and the objects of the attempt that decided it."""
 
     api_version: Literal["podbook.dev/v1alpha1"] = "podbook.dev/v1alpha1"

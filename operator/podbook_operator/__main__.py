@@ -3,9 +3,9 @@
 import asyncio
 import sys
 
-from podbook_core.store.base import StoreUnavailableError
 from pydantic import ValidationError
 
+from podbook_core.store.base import StoreUnavailableError
 from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.logs import set_up_logging
 from podbook_operator.main import run

@@ -13,6 +13,7 @@ import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
 from podbook_core import API_GROUP, API_VERSION, PLURAL
 
 __all__ = [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+
 from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
 from podbook_core.model import Document, Spec, Status
 from podbook_core.names import EXECUTION_NAME
@@ -88,14 +89,18 @@ def _spec_schema() -> dict[str, Any]:
 def _status_schema() -> dict[str, Any]:
     schema = structural_schema(Status)
     conditions = schema["properties"]["conditions"]
-    conditions.pop("default", None)
     conditions["description"] = "Accepted, Started, ResultsStored, Finished and Succeeded."
     conditions["x-kubernetes-list-type"] = "map"
     conditions["x-kubernetes-list-map-keys"] = ["type"]
     # Absent until the operator has looked: a default would make an untouched object look as if it had.
-    for value in schema["properties"].values():
-        value.pop("default", None)
+    _drop_defaults(schema)
     return schema
+
+
+def _drop_defaults(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    for inner in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
+        _drop_defaults(inner)
 
 
 def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, description: str) -> dict[str, Any]:

@@ -3,24 +3,31 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from podbook_core import API_GROUP, API_VERSION, KIND
 from podbook_core.model import NotebookExecution, Status
 from podbook_core.reasons import Phase
-
-from podbook_operator.cluster import Cluster, ClusterError
+from podbook_operator.cluster import ClusterError
 from podbook_operator.job import MANAGED_BY
 
-__all__ = ["EventRecorder", "build_event"]
+__all__ = ["EventRecorder", "EventSink", "build_event"]
 
 _LOGGER = logging.getLogger(__name__)
 _WAITING = 1000
 _RATE = 20.0
 """Most Events a second in the long run (client-go's spam filter has the same purpose)."""
 _BURST = 100.0
+
+
+class EventSink(Protocol):
+    """Where Events go; a :class:`podbook_operator.cluster.Cluster` is one."""
+
+    async def create_event(self, body: Mapping[str, Any]) -> None:
+        """Record an Event. Raises :class:`ClusterError`."""
+        ...
 
 
 def build_event(execution: NotebookExecution, status: Status, *, now: datetime, suffix: str) -> dict[str, Any]:
@@ -59,7 +66,7 @@ class EventRecorder:
         clock: monotonic seconds; tests pass their own.
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, cluster: EventSink, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
         self._clock = clock
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)

@@ -15,7 +15,6 @@ from podbook_core.admission import Waiting, next_to_start
 from podbook_core.model import NotebookExecution
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason, is_terminal
-
 from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
-from podbook_core import API_GROUP, API_VERSION, PLURAL
 
+from podbook_core import API_GROUP, API_VERSION, PLURAL
 from podbook_operator.facts import Facts
 from podbook_operator.workqueue import WorkQueue
 
@@ -41,6 +41,7 @@ def register(
         gone: called with the unique id of an execution that is gone.
         healthy: what /healthz answers; raises ``kopf.PermanentError`` when the operator should be restarted.
     """
+
     def wake(name: str | None) -> None:
         if name is not None:
             queue.add(name)

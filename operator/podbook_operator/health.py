@@ -8,16 +8,16 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-__all__ = ["Health", "missing_watchers"]
+__all__ = ["Health", "live_watchers"]
 
 _STUCK = 120.0
 """Longest time a due execution may wait for a worker, in seconds."""
 
 
-def missing_watchers(watched: Iterable[str], tasks: Iterable[str]) -> list[str]:
-    """Which of the watched kinds have no watcher among the names of the running tasks. Pure."""
-    running = [name.removeprefix("watcher for ").partition("@")[0] for name in tasks if name.startswith("watcher for ")]
-    return [kind for kind in watched if kind not in running]
+def live_watchers(watched: Iterable[str], tasks: Iterable[str]) -> list[str]:
+    """Which of the watched kinds have a watcher among the names of the running tasks. Pure."""
+    running = {name.removeprefix("watcher for ").partition("@")[0] for name in tasks if name.startswith("watcher for ")}
+    return [kind for kind in watched if kind in running]
 
 
 class Health:
@@ -53,7 +53,8 @@ class Health:
             tasks: names of the running tasks.
         """
         found = [f"{task.get_name()} has ended" for task in self._workers if task.done()]
-        missing = missing_watchers(self._watched, tasks)
+        watching = live_watchers(self._watched, tasks)
+        missing = [kind for kind in self._watched if kind not in watching]
         if missing and self._clock() - self._started > self._grace:
             found.append(f"nothing watches {', '.join(missing)}")
         if self._oldest() > _STUCK:

@@ -14,7 +14,6 @@ from podbook_core.model import Metadata
 from podbook_core.names import job_name, label_value, secret_name
 from podbook_core.profiles import Profile
 from podbook_core.reasons import ExitCode
-
 from podbook_operator.observe import CONTAINER
 from podbook_operator.plan import FINAL_EXIT_CODES
 

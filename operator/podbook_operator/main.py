@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import logging
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import kopf
+
 from podbook_core import API_GROUP
 from podbook_core.store.base import StoreError, StoreUnavailableError
 from podbook_core.store.s3 import S3Store
 from podbook_core.validation import ContractValidator
-
 from podbook_operator.cluster import ClusterError, ClusterUnavailableError, KubernetesCluster
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
@@ -23,6 +24,7 @@ from podbook_operator.plan import Policy
 from podbook_operator.reconcile import Reconciler
 from podbook_operator.settings import Settings, read_profiles
 from podbook_operator.storage import Storage
+from podbook_operator.sweeper import Sweeper
 from podbook_operator.workqueue import WorkQueue
 
 __all__ = ["kopf_settings", "policy_from", "run"]
@@ -85,6 +87,7 @@ class _Operator:
             events=self.events,
             metrics=self.metrics,
         )
+        self.sweeper = Sweeper(store, alive=self.alive, days=settings.retention_days, clock=lambda: datetime.now(UTC))
         self.health = Health(WATCHED, self.queue.oldest)
         self.synced = asyncio.Event()
         self.metrics.depth.set_function(lambda: len(self.queue))
@@ -95,7 +98,8 @@ class _Operator:
 
     async def probe(self) -> dict[str, Any]:
         """What /healthz answers."""
-        problems = self.health.problems([task.get_name() for task in asyncio.all_tasks()])
+        tasks = [task.get_name() for task in asyncio.all_tasks()]
+        problems = self.health.problems(tasks)
         if problems:
             # Any other exception would be tried again for a minute, and the probe would hang instead of failing.
             raise kopf.PermanentError("; ".join(problems))
@@ -105,6 +109,10 @@ class _Operator:
             "waiting": self.facts.waiting,
             "due": len(self.queue),
         }
+
+    async def alive(self) -> set[tuple[str, str]]:
+        """Name and unique id of every execution there is, from the API server itself."""
+        return {(body["metadata"]["name"], body["metadata"]["uid"]) for body in await self.cluster.list_executions()}
 
     async def work(self) -> None:
         """One worker: take a key, look at it, for ever."""
@@ -187,6 +195,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         tasks = [asyncio.create_task(loop, name=f"worker {number}") for number, loop in enumerate(loops)]
         tasks.append(asyncio.create_task(operator.resync(), name="resync"))
         tasks.append(asyncio.create_task(operator.events.run(), name="events"))
+        tasks.append(asyncio.create_task(operator.sweeper.run(), name="sweeper"))
         operator.health.expect(tasks)
         _LOGGER.info("the operator of namespace %s begins", settings.namespace)
         try:

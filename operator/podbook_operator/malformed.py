@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from podbook_core.model import Status
 from podbook_core.reasons import Reason
 from podbook_core.transitions import Change, advance
-from pydantic import ValidationError
 
 __all__ = ["refusal"]
 

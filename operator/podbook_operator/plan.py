@@ -13,7 +13,6 @@ from podbook_core.model import ATTEMPTS_LIMIT, NotebookExecution
 from podbook_core.reasons import INTERRUPTED, ExitCode, Reason
 from podbook_core.transitions import Change
 from podbook_core.verdict import Again, AttemptEnd, End, judge
-
 from podbook_operator.decisions import (
     Accept,
     CloseRecord,

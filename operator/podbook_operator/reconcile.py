@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from podbook_core.acceptance import Refused, limits
+from pydantic import ValidationError
+
+from podbook_core.acceptance import Refused
 from podbook_core.attempt import AttemptManifest
-from podbook_core.digests import digest_json
 from podbook_core.model import NotebookExecution, Progress, Status
 from podbook_core.names import job_name, secret_name
 from podbook_core.profiles import Profiles
@@ -22,9 +23,7 @@ from podbook_core.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.transitions import Change, advance, mark_stored
 from podbook_core.verdict import End
-from pydantic import ValidationError
-
-from podbook_operator.access import Signer, build_task, validity_seconds
+from podbook_operator.access import Signer
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
 from podbook_operator.decisions import (
     Accept,
@@ -44,7 +43,8 @@ from podbook_operator.decisions import (
 )
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Entry, Facts
-from podbook_operator.job import UID_LABEL, build_job, build_secret
+from podbook_operator.job import UID_LABEL
+from podbook_operator.launch import Launcher
 from podbook_operator.malformed import refusal
 from podbook_operator.metrics import Metrics
 from podbook_operator.observe import job_from_object
@@ -104,7 +104,8 @@ class Reconciler:
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._facts, self._cluster, self._storage, self._signer = facts, cluster, storage, signer
+        self._facts, self._cluster, self._storage = facts, cluster, storage
+        self._launcher = Launcher(cluster, storage, signer, profiles, policy.publish_timeout)
         self._profiles, self._policy, self._events, self._metrics, self._clock = profiles, policy, events, metrics, clock
         self._memories: dict[str, _Memory] = {}
 
@@ -218,66 +219,12 @@ class Reconciler:
             await self._advance(execution, Change(Reason.QUEUED, "waiting for a free slot", resolved=answer.resolved))
 
     async def _start(self, execution: NotebookExecution) -> None:
-        live, resolved = await self._live(execution), execution.status.resolved
-        if resolved is None:
-            raise _LookAgainError
-        problem = None
-        version = await self._storage.version(live.spec.notebook.name, resolved.version)
-        profile = self._profiles.get(resolved.profile)
-        if digest_json(live.spec.parameters) != resolved.parameters_digest:
-            problem = End(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
-        elif version is None:
-            problem = End(Reason.NOTEBOOK_NOT_FOUND, f"version {resolved.version[:12]} is no longer stored")
-        elif profile is None or resolved.image is None:
-            problem = End(Reason.CONFIGURATION_ERROR, f"profile {resolved.profile} is no longer offered")
-        if problem is not None or version is None or profile is None or resolved.image is None:
-            await self._finish(execution, Finish(problem or End(Reason.CONFIGURATION_ERROR, "it cannot be started"), None), None)
-            return
-        chosen = limits(live.spec, version, profile)
-        publish = self._policy.publish_timeout
-        task = build_task(
-            live,
-            version,
-            live.spec.parameters,
-            self._signer,
-            timeout=resolved.timeout_seconds,
-            publish_timeout=publish,
-            seconds=validity_seconds(
-                start=chosen.start_timeout,
-                timeout=resolved.timeout_seconds,
-                publish=publish,
-                retries=chosen.retries,
-                queue=chosen.queue_timeout if profile.queue else 0,
-            ),
-        )
-        body = build_job(
-            live.metadata,
-            notebook=version.name,
-            profile=profile,
-            image=resolved.image,
-            retries=chosen.retries,
-            start_timeout=chosen.start_timeout,
-            timeout=resolved.timeout_seconds,
-            publish_timeout=publish,
-        )
-        try:
-            await self._cluster.apply_secret(build_secret(live.metadata, task.to_json()))
-            self._facts.put_job(await self._create_job(body))
-        except RefusedError as error:
-            # 403 is a quota or a policy, which is the cluster's; anything else says that the profile makes no valid Job.
-            reason = Reason.POD_REJECTED if error.status == 403 else Reason.CONFIGURATION_ERROR
-            await self._finish(execution, Finish(End(reason, f"the cluster refused its Job: {error}"), None), None)
-
-    async def _create_job(self, body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return await self._cluster.create_job(body)
-        except ConflictError:
-            # Created before and not seen yet: the name is the lock, the owner is the proof.
-            found = await self._cluster.get_job(body["metadata"]["name"])
-        owner = body["metadata"]["ownerReferences"][0]["uid"]
-        if job_from_object(found).owner_uid != owner:
-            raise RefusedError(409, f"there is another Job named {body['metadata']['name']}")
-        return found
+        launch = await self._launcher.prepare(await self._live(execution))
+        answer = launch if isinstance(launch, End) else await self._launcher.create(launch)
+        if isinstance(answer, End):
+            await self._finish(execution, Finish(answer, None), None)
+        else:
+            self._facts.put_job(answer)
 
     async def _confirm(self, execution: NotebookExecution) -> None:
         try:

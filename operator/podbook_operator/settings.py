@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from podbook_core.profiles import Profile, parse_profiles
-from podbook_core.store.s3 import S3Settings
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from podbook_core.profiles import Profile, parse_profiles
+from podbook_core.store.s3 import S3Settings
 
 __all__ = ["ProfilesError", "S3Section", "Settings", "read_profiles"]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from podbook_core.reasons import Reason
 from podbook_core.store.keys import FILES_FOLDER
-
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Artifact", "find_artifacts"]

@@ -4,45 +4,33 @@ import gc
 import json
 import os
 import sys
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from podbook_core.reasons import INTERRUPTED, Reason
-from podbook_core.store import keys
 from podbook_core.task import Source, Task
-
 from podbook_runner import document, workspace
-from podbook_runner.artifacts import find_artifacts
+from podbook_runner.delivery import Delivery, PublishDeadline, outcome_without
 from podbook_runner.fetch import fetch
 from podbook_runner.kernel import Kernel
 from podbook_runner.kernelspec import find_kernelspec, kernel_folders
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.output import parse_output
 from podbook_runner.processes import become_subreaper
-from podbook_runner.progress import Progress, Reporter, progress_json
+from podbook_runner.progress import Progress, Reporter
 from podbook_runner.publish import Publisher, open_destination
 from podbook_runner.redact import Redactor, secrets_of
-from podbook_runner.renderer import Renderer, RenderError
+from podbook_runner.renderer import Renderer
 from podbook_runner.results import Clock, Results
 from podbook_runner.stop import InterruptedFetchError, Stop
 
 if TYPE_CHECKING:
-    from podbook_core.validation import ContractValidator
-
-    from podbook_runner.execute import Execution
+    from podbook_runner.execution import Execution
 
 __all__ = ["Attempt"]
 
 _SOURCE = Path("source.ipynb")
-_GRACE_SECONDS = 25.0
-"""A pod is killed 30 s after SIGTERM; what is not stored by then is lost."""
-_EXIT_SECONDS = 3.0
-"""How long the kernel may take for its exit handlers."""
-_RENDER_SECONDS = 120.0
 
 
 @dataclass
@@ -68,10 +56,8 @@ class Attempt:
         self._log = RunLog(self._redactor)
         self._kernel: Kernel | None = None
         self._renderer: Renderer | None = None
-        self._validator: ContractValidator | None = None
         self._execution: Execution | None = None
         self._schema: Any = None
-        self._publish_deadline: float | None = None
 
     def run(self) -> Outcome:
         """Do it all.
@@ -84,16 +70,14 @@ class Attempt:
         try:
             space = workspace.Workspace(self.work_dir)
             os.chdir(space.private)
-            return self._redacted(self._run_in(space))
+            return outcome_without(self._redactor, self._run_in(space))
         except AttemptError as error:
-            return self._redacted(Outcome(error.reason, error.message))
+            return outcome_without(self._redactor, Outcome(error.reason, error.message))
         finally:
             if self._kernel is not None:
                 self._kernel.kill()
             if self._renderer is not None:
                 self._renderer.close()
-            if self._validator is not None:
-                self._validator.close()
             if space is not None:
                 os.chdir("/")
                 space.remove()
@@ -111,7 +95,7 @@ class Attempt:
         finally:
             if reporter is not None:
                 reporter.close()
-        return self._publish(space, outcome)
+        return self._deliver(space, outcome)
 
     # What comes before the first cell ---------------------------------------------------------------------------------------------
 
@@ -173,7 +157,8 @@ class Attempt:
             group=find_control_group(),
         )
         try:
-            from podbook_runner.execute import Execution, execute  # noqa: PLC0415 - heavy, beside the starting kernel
+            from podbook_runner.execute import execute  # noqa: PLC0415 - heavy, beside the starting kernel
+            from podbook_runner.execution import Execution  # noqa: PLC0415
 
             # What was imported stays; the collector need not look at it again.
             gc.freeze()
@@ -186,140 +171,35 @@ class Attempt:
         return outcome
 
     def _progress(self) -> Progress | None:
-        execution = self._execution
-        return None if execution is None or not execution.total else (execution.completed, execution.total, execution.cell)
-
-    # What comes after the last cell -----------------------------------------------------------------------------------------------
-
-    def _publish(self, space: workspace.Workspace, outcome: Outcome) -> Outcome:
-        self._publish_deadline = time.monotonic() + self.task.publish_timeout_seconds
-        publisher = self._publisher()
-        results = Results(self.task, self.attempt, publisher, self._deadline, self._log, self._clock)
-        try:
-            return self._store(space, results, outcome)
-        except AttemptError as error:
-            self._log.line(error.message)
-            return Outcome(error.reason, f"{error.message} (the cells ended: {outcome.outcome})", outcome.error)
-        finally:
-            publisher.close()
-
-    def _store(self, space: workspace.Workspace, results: Results, outcome: Outcome) -> Outcome:
-        notebook = self._notebook_file()
-        rendering = notebook is not None and self._execution is not None and self._renderer is not None
-        if rendering and notebook is not None and self._renderer is not None:
-            pages = self._pages()
-            self._renderer.request(
-                notebook, title=self.task.notebook_name, html=pages.get(keys.HTML_FILE), report=pages.get(keys.REPORT_FILE)
-            )
-        if notebook is not None:
-            results.notebook(notebook)
-        outcome = self._store_output(results, outcome)
-        progress = self._progress()
-        if progress is not None:
-            results.progress(progress_json(progress))
-        cells = (0, 0) if progress is None else progress[:2]
-        if outcome.cut_short:
-            results.manifest(self._redacted(outcome), cells)
-        if rendering:
-            outcome = self._store_pages(results, outcome)
-        outcome = self._store_artifacts(space, results, outcome)
-        results.manifest(self._redacted(outcome), cells)
-        return outcome
-
-    def _notebook_file(self) -> Path | None:
-        """The notebook to publish: as executed, or as it was fetched when no cell was reached."""
-        execution = self._execution
-        if execution is None or execution.notebook is None:
-            return _SOURCE if _SOURCE.exists() else None
-        executed = Path(keys.NOTEBOOK_FILE)
-        data = document.executed_bytes(execution.notebook, self._redactor, self.task.max_notebook_bytes)
-        _write(executed, data)
-        return executed
-
-    def _store_output(self, results: Results, outcome: Outcome) -> Outcome:
-        """Store what ``save_output`` said, also that of a failed run; only a run that succeeded can break its contract."""
-        execution = self._execution
-        text = None if execution is None else execution.scraps.text
-        if text is None and not outcome.succeeded:
-            return outcome
-        try:
-            value, encoded = parse_output(text if text is None else self._redactor.text(text), self.task.max_output_bytes)
-            if outcome.succeeded:
-                self._check_output(text is not None, value)
-        except AttemptError as error:
-            self._log.line(error.message)
-            return Outcome(error.reason, error.message) if outcome.succeeded else outcome
-        results.output(encoded)
-        return outcome
-
-    def _check_output(self, saved: bool, value: Any) -> None:
-        if self._schema is None or self._schema is True:
-            return
-        if not saved:
-            raise AttemptError(
-                Reason.INVALID_OUTPUT,
-                "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
-            )
-        from podbook_core.validation import ContractValidator, ValidationStalledError  # noqa: PLC0415
-
-        self._validator = ContractValidator(workers=1)
-        try:
-            violations = self._validator.violations(self._schema, value)
-        except ValidationStalledError as error:
-            raise AttemptError(Reason.INVALID_OUTPUT, f"the output could not be checked: {error}; simplify the contract") from None
-        if violations:
-            raise AttemptError(
-                Reason.INVALID_OUTPUT, "the output breaks the contract: " + "; ".join(item.sentence() for item in violations)
-            )
-
-    def _store_artifacts(self, space: workspace.Workspace, results: Results, outcome: Outcome) -> Outcome:
-        if self._kernel is not None:
-            if outcome.succeeded:
-                self._kernel.wait(_EXIT_SECONDS)
-            self._kernel.kill()
-        try:
-            artifacts, skipped = find_artifacts(space.outputs, max_files=self.task.max_files, max_bytes=self.task.max_files_bytes)
-        except AttemptError as error:
-            self._log.line(error.message)
-            return Outcome(error.reason, error.message) if outcome.succeeded else outcome
-        for line in skipped:
-            self._log.line(line)
-        for artifact in artifacts:
-            results.artifact(artifact)
-        return outcome
-
-    def _store_pages(self, results: Results, outcome: Outcome) -> Outcome:
-        renderer = self._renderer
-        if renderer is None:
-            return outcome
-        end = time.monotonic() + _RENDER_SECONDS
-        try:
-            renderer.result(lambda: min(end, self._deadline() - 1))
-        except RenderError as error:
-            self._log.line(f"no HTML: {error}")
-            return Outcome(Reason.RENDER_FAILED, f"the HTML could not be rendered: {error}") if outcome.succeeded else outcome
-        for name, path in self._pages().items():
-            results.page(name, self._redactor.text(path.read_text()).encode())
-        return outcome
-
-    def _pages(self) -> Mapping[str, Path]:
-        wanted = {keys.HTML_FILE: self.task.html, keys.REPORT_FILE: self.task.report}
-        return {name: Path(name).absolute() for name, asked in wanted.items() if asked}
+        return None if self._execution is None else self._execution.progress()
 
     def _publisher(self) -> Publisher:
         return Publisher(open_destination(self.task.destination), f"{self.task.destination.prefix}{self.attempt}/")
 
-    def _deadline(self) -> float:
-        """Until when results are stored; SIGTERM brings it nearer."""
-        deadline = self._publish_deadline or time.monotonic()
-        signalled = self.stop.signalled_at
-        return deadline if signalled is None else min(deadline, signalled + _GRACE_SECONDS)
+    # What comes after the last cell -----------------------------------------------------------------------------------------------
 
-    def _redacted(self, outcome: Outcome) -> Outcome:
-        text, error = self._redactor.text, outcome.error
-        if error is not None:
-            error = type(error)(error.cell, text(error.ename), text(error.evalue))
-        return Outcome(outcome.outcome, text(outcome.message), error)
+    def _deliver(self, space: workspace.Workspace, outcome: Outcome) -> Outcome:
+        publisher = self._publisher()
+        deadline = PublishDeadline(self.task.publish_timeout_seconds, self.stop)
+        delivery = Delivery(
+            task=self.task,
+            results=Results(self.task, self.attempt, publisher, deadline, self._log, self._clock),
+            deadline=deadline,
+            redactor=self._redactor,
+            log=self._log,
+            source=_SOURCE,
+            outputs=space.outputs,
+            schema=self._schema,
+            execution=self._execution,
+            kernel=self._kernel,
+            renderer=self._renderer,
+        )
+        try:
+            return delivery.run(outcome)
+        except AttemptError as error:
+            return Outcome(error.reason, f"{error.message} (the cells ended: {outcome.outcome})", outcome.error)
+        finally:
+            publisher.close()
 
 
 def _file_name(name: str) -> str:
@@ -333,16 +213,6 @@ def _output_schema(data: bytes) -> Any:
         return json.loads(data).get("output")
     except (ValueError, AttributeError, RecursionError):
         raise AttemptError(Reason.STORAGE_FAILED, "the stored contract is no JSON object") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise AttemptError(
-            Reason.CONFIGURATION_ERROR,
-            f"the executed notebook cannot be written to {path.parent.absolute()}: {error.strerror or error}; give it more space",
-        ) from error
 
 
 def say(text: str) -> None:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from podbook_core.reasons import Reason
-
 from podbook_runner.outcome import AttemptError
 from podbook_runner.redact import Redactor
 
-__all__ = ["NotebookFacts", "check_parameter_names", "executed_bytes", "merge_streams", "parse_notebook"]
+__all__ = ["NotebookFacts", "check_parameter_names", "executed_bytes", "merge_streams", "outputs_size", "parse_notebook"]
 
 _CELL_TYPES = ("code", "markdown", "raw")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _KEPT_TEXT = 64 * 1024
+_OVERHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,21 @@ def merge_streams(outputs: list[Any]) -> list[Any]:
     return merged
 
 
-def executed_bytes(notebook: dict[str, Any], redactor: Redactor, limit: int) -> bytes:
+def outputs_size(notebook: Mapping[str, Any]) -> int:
+    """About how many bytes the outputs of a notebook take in its file.
+
+    Each is counted with a kilobyte on top, because that is what it takes in memory: a million empty outputs are a gigabyte.
+    """
+    return sum(_size(output) + _OVERHEAD for cell in notebook["cells"] for output in cell.get("outputs", ()))
+
+
+def executed_bytes(notebook: dict[str, Any], redactor: Redactor, limit: int) -> tuple[bytes, int]:
     """The executed notebook as it is published: without paths and secrets, and within the limit.
 
     Where it is too large, the largest outputs make way, each leaving a note and the beginning of its text.
+
+    Returns:
+        The content of the file, and how many outputs made way.
     """
     papermill = notebook["metadata"].get("papermill")
     if isinstance(papermill, dict):
@@ -107,19 +118,20 @@ def executed_bytes(notebook: dict[str, Any], redactor: Redactor, limit: int) -> 
     for cell in notebook["cells"]:
         if cell.get("cell_type") == "code":
             cell["outputs"] = merge_streams(cell.get("outputs", []))
-    data = _encode(notebook, redactor)
+    data, removed = _encode(notebook, redactor), 0
     if len(data) > limit:
-        _shrink(notebook, len(data) - limit)
+        removed = _shrink(notebook, len(data) - limit)
         data = _encode(notebook, redactor)
-    return data
+    return data, removed
 
 
-def _shrink(notebook: dict[str, Any], excess: int) -> None:
-    sized = [
-        (len(json.dumps(output, ensure_ascii=False)), cell, place)
-        for cell in notebook["cells"]
-        for place, output in enumerate(cell.get("outputs", ()))
-    ]
+def _size(output: Any) -> int:
+    return len(json.dumps(output, ensure_ascii=False))
+
+
+def _shrink(notebook: dict[str, Any], excess: int) -> int:
+    removed = 0
+    sized = [(_size(output), cell, place) for cell in notebook["cells"] for place, output in enumerate(cell.get("outputs", ()))]
     for size, cell, place in sorted(sized, key=lambda item: -item[0]):
         if excess <= 0:
             break
@@ -129,6 +141,8 @@ def _shrink(notebook: dict[str, Any], excess: int) -> None:
         cell["outputs"][place] = {"output_type": "stream", "name": output.get("name", "stdout"), "text": text + "\n" + note}
         # Quotes and line ends take more room in the file than in memory; what was kept is at most a few times its length.
         excess -= size - 2 * len(text) - len(note)
+        removed += 1
+    return removed
 
 
 def _encode(notebook: dict[str, Any], redactor: Redactor) -> bytes:

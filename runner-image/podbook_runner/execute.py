@@ -8,79 +8,38 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
+
 from podbook_core.attempt import CellError
 from podbook_core.reasons import INTERRUPTED, Reason
-
-from podbook_runner.document import merge_streams
-from podbook_runner.kernel import Kernel
+from podbook_runner.execution import Execution
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.output import OutputScraps
 from podbook_runner.session import KernelSession, close_session, open_session
-from podbook_runner.stop import Cause, Stop
+from podbook_runner.stop import Cause
 
 if sys.version_info >= (3, 12):
     from typing import override
 else:
     from typing_extensions import override
 
-__all__ = ["Execution", "execute"]
+__all__ = ["execute"]
 
 _ENGINE = "podbook"
 _START_SECONDS = 120
 _IOPUB_SECONDS = 60
 _DRAIN_SECONDS = 1.0
 _CLEAN_EXITS = ("", "0", "None", "False")
-
-
-@dataclass
-class Execution:
-    """One run of the cells: what is needed for it, and what is known of it so far. Read by other threads for progress."""
-
-    kernel: Kernel
-    stop: Stop
-    log: RunLog
-    out_of_memory: Callable[[], bool]
-    """Whether the system has killed processes of this container for want of memory."""
-    limit: int
-    """Largest number of bytes all messages of output may have, and the executed notebook."""
-    scraps: OutputScraps = field(default_factory=OutputScraps)
-    notebook: NotebookNode | None = None
-    """The notebook as far as it was executed; None before papermill has loaded it."""
-    cell: int | None = None
-    """Index of the cell that is, or was last, executed."""
-    current: NotebookNode | None = None
-    """That cell itself."""
-    completed: int = 0
-    total: int = 0
-    outcome: Outcome | None = None
-    """How the cells ended; None while they run."""
-    received: int = 0
-
-    def count(self, size: int) -> None:
-        """Account for a message of output; too many of them end the run, before they fill the runner's memory."""
-        self.received += size
-        if self.received > self.limit and self.stop.cause is None:
-            self.stop.trip(
-                Cause.OUTPUT_LIMIT,
-                f"the notebook printed more than {self.limit} bytes; print less, or write to a file in $PODBOOK_OUTPUT_DIR",
-            )
-
-    def output_lost(self) -> None:
-        """A message was too large to be taken in."""
-        self.stop.trip(Cause.OUTPUT_LIMIT, f"a single output was larger than the limit of {self.limit} bytes")
 
 
 class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets class
@@ -97,7 +56,15 @@ class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets
             self._execution.log.stream(str(content.get("text", "")))
         elif kind in ("display_data", "update_display_data", "execute_result"):
             self._execution.scraps.see(content)
-        return super().process_message(msg, cell, cell_index)  # type: ignore[no-any-return,unused-ignore]
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except CellExecutionComplete:
+            raise
+        except Exception as error:  # noqa: BLE001 - a notebook can send any message; the others still count
+            self._execution.log.line(
+                f"cell {cell_index} sent a message that is no valid output ({type(error).__name__}); it was left out"
+            )
+            return None
 
 
 class _Attached:
@@ -192,8 +159,10 @@ async def _run_cells(execution: Execution, manager: NotebookExecutionManager, cl
         except CellTimeoutError:
             message = "the kernel finished the cell, but the end of its output never arrived"
             ended = Outcome(Reason.CELL_FAILED, message, CellError(index, "OutputIncomplete", message))
-        if cell.cell_type == "code":
-            cell.outputs = merge_streams(cell.outputs)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            # nbclient takes the kernel's answers at their word, and the notebook can write them.
+            message = f"the kernel's answer could not be understood ({type(error).__name__})"
+            ended = Outcome(Reason.CELL_FAILED, message, CellError(index, "KernelProtocolError", message))
         if ended is None or ended.succeeded:
             manager.cell_complete(cell, cell_index=index)
             execution.completed = index + 1
@@ -286,7 +255,7 @@ def _mark(cell: NotebookNode, ended: Outcome) -> None:
         cell.outputs.append(new_output("error", ename=error.ename, evalue=error.evalue, traceback=[line]))  # type: ignore[no-untyped-call]
 
 
-def _finish(execution: Execution, notebook: NotebookNode, outcome: Outcome) -> Outcome:
+def _finish(execution: Execution, notebook: Any, outcome: Outcome) -> Outcome:
     """The outcome with its cell's place in the notebook as papermill leaves it: it puts markers before a failed cell."""
     if outcome.succeeded:
         remove_error_markers(notebook)  # type: ignore[no-untyped-call]

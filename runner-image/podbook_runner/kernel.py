@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from podbook_core.reasons import Reason
-
 from podbook_runner.kernelspec import KernelSpec
 from podbook_runner.outcome import AttemptError
 from podbook_runner.processes import kill_descendants

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from podbook_core.reasons import Reason
-
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["KernelSpec", "find_kernelspec", "kernel_folders"]

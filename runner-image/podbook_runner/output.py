@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from podbook_core.reasons import Reason
-
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["OutputScraps", "parse_output"]

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from podbook_core.store.keys import LOG_FILE, PROGRESS_FILE
-
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError
 from podbook_runner.publish import Publisher

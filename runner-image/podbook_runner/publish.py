@@ -18,7 +18,6 @@ from typing import IO, TYPE_CHECKING, Protocol
 from podbook_core.attempt import StoredFile
 from podbook_core.reasons import Reason
 from podbook_core.task import Destination
-
 from podbook_runner.outcome import AttemptError
 
 if TYPE_CHECKING:

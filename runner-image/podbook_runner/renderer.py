@@ -30,13 +30,16 @@ class Renderer:
     def __init__(self, environment: Mapping[str, str], cwd: Path, errors: Path) -> None:
         with errors.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "podbook_runner.render"],
+                [sys.executable, "-P", "-m", "podbook_runner.render"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 cwd=cwd,
                 env=dict(environment),
             )
+        # A document can make it large: better without HTML than without a runner.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("500")
         self._errors = errors
 
     @property

@@ -1,8 +1,4 @@
-"""Everything an attempt leaves in the store, in the order that keeps the manifest's promise: what it lists is there.
-
-An attempt that ended by itself stores all its files and then the manifest. One that was interrupted or timed out is about to be
-killed: it stores notebook, output and log, then a first manifest, then HTML and files, then the manifest again with those in it.
-"""
+"""The objects an attempt stores, each with its media type, and the manifest that lists them."""
 
 import mimetypes
 import time
@@ -16,7 +12,6 @@ from podbook_core.attempt import AttemptManifest, StoredFile
 from podbook_core.reasons import Reason
 from podbook_core.store import keys
 from podbook_core.task import Task
-
 from podbook_runner.artifacts import Artifact
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError, Outcome

@@ -7,6 +7,7 @@ channel without messages whose process is gone raises, after everything the proc
 import asyncio
 import sys
 from collections.abc import Callable
+from queue import Empty
 from typing import Any, cast
 
 import zmq
@@ -33,6 +34,12 @@ _MESSAGE_SPARE = 16 * 1024 * 1024
 _MESSAGE_LEAST = 64 * 1024 * 1024
 """ipykernel gathers what is printed within a fifth of a second into one message, so even a low limit must let large ones in."""
 _GOODBYE_SECONDS = 0.5
+_KEEP_ALL_OUTPUT = (
+    "(lambda app: app.iopub_thread.schedule(lambda: setattr(app.iopub_socket, 'sndhwm', 0)))"
+    "(__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance())"
+)
+"""ipykernel drops output without a word when a thousand messages wait to be sent; without the limit they wait. One expression, so
+that no name is left in the notebook's namespace; where it fails, for another version, all is as it would have been."""
 
 
 class _Channel(AsyncZMQSocketChannel):
@@ -50,21 +57,37 @@ class _Channel(AsyncZMQSocketChannel):
             queue.Empty: none came in time.
         """
         waited = 0.0
-        while timeout is None or waited + _LOOK_SECONDS < timeout:
+        while timeout is None or waited < timeout:
             alive = self.alive()
-            if await self.socket.poll(int(_LOOK_SECONDS * 1000)):
-                return await self._recv()
+            pause = _LOOK_SECONDS if timeout is None else min(_LOOK_SECONDS, timeout - waited)
+            if await self.socket.poll(int(pause * 1000)):
+                message = await self._receive()
+                if message is not None:
+                    return message
+                continue
             if not alive:
                 raise DeadKernelError("Kernel died")
-            waited += _LOOK_SECONDS
-        return await super().get_msg(max(0.0, timeout - waited))
+            waited += pause
+        raise Empty
 
-    @override
-    async def _recv(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        frames = await self.socket.recv_multipart(**kwargs)
+    async def _receive(self) -> dict[str, Any] | None:
+        """The message that is there; None if it is none of Jupyter's: a notebook can write to its kernel's sockets."""
+        frames = await self.socket.recv_multipart()
         self.received(sum(map(len, frames)))
-        _, rest = self.session.feed_identities(frames)
-        return self.session.deserialize(rest)
+        try:
+            _, rest = self.session.feed_identities(frames)
+            message: dict[str, Any] = self.session.deserialize(rest)
+            return message if _is_message(message) else None
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            return None
+
+
+def _is_message(message: dict[str, Any]) -> bool:
+    return (
+        isinstance(message.get("msg_type"), str)
+        and isinstance(message.get("content"), dict)
+        and isinstance(message.get("parent_header"), dict)
+    )
 
 
 class KernelSession(AsyncKernelClient):  # type: ignore[misc,unused-ignore] # a traitlets class
@@ -114,6 +137,8 @@ async def open_session(
     try:
         async with asyncio.timeout(seconds):
             reply = await _ready(session)
+            if kernel.spec.is_ipykernel:
+                await _reply_to(session, session.execute(_KEEP_ALL_OUTPUT, silent=True, store_history=False))
     except (DeadKernelError, TimeoutError):
         # Left to the garbage collector, a context waits for its sockets without end.
         context.destroy(linger=0)
@@ -139,11 +164,15 @@ async def _ready(session: KernelSession) -> dict[str, Any]:
     """The kernel's answer, given only once its output channel is known to reach us: a subscription takes a moment to arrive."""
     iopub = session.iopub_channel.socket
     while True:
-        request = session.kernel_info()
-        reply: dict[str, Any] = await session.shell_channel.get_msg()
-        while reply["parent_header"].get("msg_id") != request:
-            reply = await session.shell_channel.get_msg()
+        reply = await _reply_to(session, session.kernel_info())
         if await iopub.poll(int(_SUBSCRIBE_SECONDS * 1000)):
+            return reply
+
+
+async def _reply_to(session: KernelSession, request: str) -> dict[str, Any]:
+    while True:
+        reply: dict[str, Any] = await session.shell_channel.get_msg()
+        if reply["parent_header"].get("msg_id") == request:
             return reply
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from podbook_core.reasons import Reason
 from podbook_core.task import Task
-
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Workspace", "kernel_environment", "seed_font_cache", "unpack_assets"]

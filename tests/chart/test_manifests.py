@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from podbook_api.settings import ApiSettings
 from podbook_core.profiles import parse_profiles
 from podbook_operator.settings import Settings as OperatorSettings
@@ -60,7 +61,7 @@ EVERYTHING: dict[str, Any] = {
         "settings": {"LOG_LEVEL": "debug"},
     },
     "networkPolicy": {"apiFrom": [{"podSelector": {}}]},
-    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "keySecret": "scraper"}},
+    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
     "examples": {"enabled": True, "keySecret": "publisher"},
 }
 MATRIX: dict[str, dict[str, Any]] = {
@@ -236,3 +237,20 @@ def test_an_upgrade_leaves_minio_running(render: Render) -> None:
     template = one(render({"image": {"tag": "2"}}), "Deployment", "podbook-minio")["spec"]["template"]
     assert template == one(render(), "Deployment", "podbook-minio")["spec"]["template"]
     assert "app.kubernetes.io/version" not in template["metadata"]["labels"]
+
+
+def test_an_outage_of_the_store_leaves_the_api_in_service(render: Render) -> None:
+    (container,) = one(render(), "Deployment", "podbook-api")["spec"]["template"]["spec"]["containers"]
+    paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert paths == {"startup": "/readyz", "readiness": "/healthz", "liveness": "/healthz"}
+
+
+def test_metrics_of_both_programs_are_scraped(render: Render) -> None:
+    monitors = kinds(render({"metrics": {"serviceMonitor": {"enabled": True}}}), "ServiceMonitor")
+    services = kinds(render(), "Service")
+    for monitor in monitors:
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        (service,) = [service for service in services if wanted <= service["metadata"]["labels"].items()]
+        ports = {port["name"] for port in service["spec"]["ports"]}
+        assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
+    assert [monitor["metadata"]["name"] for monitor in monitors] == ["podbook-api", "podbook-operator"]

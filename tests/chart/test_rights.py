@@ -12,11 +12,11 @@ Render = Callable[..., list[Manifest]]
 API_RIGHTS = {("podbook.dev", "notebookexecutions"): {"create", "delete", "get", "list", "patch", "watch"}}
 OPERATOR_RIGHTS = {
     ("podbook.dev", "notebookexecutions"): {"delete", "get", "list", "watch"},
-    ("podbook.dev", "notebookexecutions/status"): {"get", "patch"},
-    ("batch", "jobs"): {"create", "delete", "get", "list", "patch", "watch"},
-    ("", "pods"): {"get", "list", "watch"},
+    ("podbook.dev", "notebookexecutions/status"): {"patch"},
+    ("batch", "jobs"): {"create", "delete", "get", "list", "watch"},
+    ("", "pods"): {"list", "watch"},
     ("", "secrets"): {"create", "delete", "patch"},
-    ("", "events"): {"create", "patch"},
+    ("", "events"): {"create", "list"},
 }
 METADATA_SERVICE = "169.254.0.0/16"
 

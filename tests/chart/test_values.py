@@ -10,6 +10,7 @@ import pytest
 import yaml
 from helm_python.chart import Chart, lint
 from helm_python.errors import HelmRenderError, HelmValuesError
+
 from podbook_core.profiles import Profile
 
 CHART = Path(__file__).parents[2] / "helm" / "podbook"

@@ -17,8 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
-from podbook.client import Client
 from typing_extensions import override
+
+from podbook.client import Client
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 

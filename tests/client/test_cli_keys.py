@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+
 from podbook_api.keys import Keyring
 
 Cli = Callable[..., "CompletedProcess[str]"]

@@ -9,6 +9,7 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook.cli.failure import Failure, exit_code_of, failure_from, printable
 from podbook.cli.group import COMMANDS, podbook
 from podbook.cli.keys import expiry

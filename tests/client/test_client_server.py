@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from podbook.client import Client
 from podbook.errors import AccessDeniedError, ExecutionFailed, InvalidRequestError, NotFoundError, StillRunningError
 from podbook.execution import Execution

@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 
-import podbook
 import pytest
+
+import podbook
 
 
 def modules_loaded_by(statement: str) -> set[str]:

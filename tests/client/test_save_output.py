@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import BaseModel
+
 from podbook import save_output
 from podbook.output import OUTPUT_MIME, OUTPUT_NAME
-from pydantic import BaseModel
 
 
 class Colour(Enum):

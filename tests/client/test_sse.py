@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook.sse import Message, parse_messages, split_lines
 
 STREAM = (

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from podbook.client import Client
 from podbook.errors import (
     AccessDeniedError,

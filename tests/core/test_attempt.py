@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook_core.attempt import MAX_CELLS, MAX_MANIFEST_BYTES, AttemptManifest, CellError, InvalidManifestError, StoredFile
 from podbook_core.model import ErrorInfo, Progress
 from podbook_core.reasons import INTERRUPTED, REASONS, Reason

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook_core.contract import MAX_CONTRACT_BYTES, RESERVED_KEYS, Contract, ContractError, parse_contract, read_contract
 from podbook_core.violations import find_violations
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook_core.names import (
     NOTEBOOK_NAME,
     execution_name,

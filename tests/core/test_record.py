@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
+
 from podbook_core.attempt import StoredFile
 from podbook_core.digests import sha256_hex
 from podbook_core.history import parse_index_key
@@ -114,13 +116,15 @@ class FailingStore(DirectoryStore):
         super().__init__(root)
         self.writes = writes
 
-    def put(self, key: str, data: bytes | Path, **condition: Any) -> ObjectInfo:  # type: ignore[override]
+    @override
+    def put(self, key: str, data: bytes | Path, **condition: Any) -> ObjectInfo:
         """Write, or fail."""
         if self.writes == 0:
             raise StoreUnavailableError("away")
         self.writes -= 1
         return super().put(key, data, **condition)
 
+    @override
     def delete(self, key: str) -> None:
         """Delete, or fail."""
         if self.writes == 0:
@@ -157,10 +161,10 @@ def test_forgetting_leaves_nothing(store: DirectoryStore, records: RecordStore) 
 def test_forgetting_can_be_taken_up_again_by_name(tmp_path: Path, deletions: int) -> None:
     store = DirectoryStore(tmp_path)
     RecordStore(store).close(ended(), manifest("Succeeded", write(store, "output.json", OUTPUT)))
+    failing = RecordStore(FailingStore(tmp_path, deletions))
+    record = failing.read("u1")
+    assert record is not None
     with pytest.raises(StoreUnavailableError):
-        failing = RecordStore(FailingStore(tmp_path, deletions))
-        record = failing.read("u1")
-        assert record is not None
         failing.forget(record)
     again = RecordStore(store).read_by_name("analysis-1") or RecordStore(store).read("u1")
     assert again is not None
@@ -168,7 +172,7 @@ def test_forgetting_can_be_taken_up_again_by_name(tmp_path: Path, deletions: int
     assert store.list("") == []
 
 
-def test_a_name_means_its_newest_execution(store: DirectoryStore, records: RecordStore) -> None:
+def test_a_name_means_its_newest_execution(records: RecordStore) -> None:
     old = records.close(ended(uid="u1", name="again"), None)
     new = records.close(ended(uid="u2", name="again", created=NOW + timedelta(hours=1)), None)
     assert records.read_by_name("again") == new

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook_core.model import ErrorInfo, Progress, Resolved, Results, Status
 from podbook_core.reasons import Phase, Reason, is_terminal, phase_of
 from podbook_core.transitions import CONDITION_TYPES, Change, advance, mark_stored

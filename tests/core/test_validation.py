@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from podbook_core.contract import Contract, ContractError
 from podbook_core.validation import ContractValidator, ValidationStalledError
 from podbook_core.violations import MAX_VIOLATIONS, Violation

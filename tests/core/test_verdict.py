@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+
 from podbook_core.attempt import AttemptManifest, CellError
 from podbook_core.model import ATTEMPTS_LIMIT, ErrorInfo
 from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, is_terminal

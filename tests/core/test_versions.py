@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook_core.contract import Contract
 from podbook_core.digests import sha256_hex
 from podbook_core.store.directory import DirectoryStore

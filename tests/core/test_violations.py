@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from podbook_core.violations import MAX_VIOLATIONS, Violation, find_violations
 
 CLOSED = {

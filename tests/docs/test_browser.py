@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
-
 from tests.docs.conftest import Shown
 
 _ARGUMENTS = [

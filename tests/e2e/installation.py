@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from podbook_core.store.s3 import S3Settings, S3Store
 
 from .environment import Environment
@@ -23,7 +24,7 @@ __all__ = ["MAX_ACTIVE", "Installation", "merged"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/podbook"
-MAX_ACTIVE = 6
+MAX_ACTIVE = 8
 ENDED = ("Succeeded", "Failed", "Cancelled")
 
 Document = dict[str, Any]

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
 from podbook import Client
 
 from .faults import kill_api_server, kill_component, start_minio, stop_minio

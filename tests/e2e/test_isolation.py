@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from podbook_core.names import secret_name
 from podbook_core.task import Task
 

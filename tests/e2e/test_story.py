@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from podbook import Client
 
 from .installation import Installation, condition

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from podbook_core.attempt import AttemptManifest
 from podbook_core.task import Destination, InputSource, Source, Task
 
@@ -160,11 +161,21 @@ class Runner:
         )
         return replace(task, **changes)
 
-    def start(self, task: Task | bytes, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Started:
+    def start(
+        self,
+        task: Task | bytes,
+        *,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        control_group: Path | None = None,
+    ) -> Started:
         file = self.folder / "task.json"
         file.write_bytes(task if isinstance(task, bytes) else task.to_json())
+        # A shell puts itself into the control group and becomes the runner.
+        entry = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(control_group)] if control_group else []
         process = subprocess.Popen(
             [
+                *entry,
                 *(sys.executable, "-m", "podbook_runner", "--task", str(file), "--attempt", ATTEMPT),
                 *("--work-dir", str(self.work), "--termination-log", str(self.termination_log), *arguments),
             ],

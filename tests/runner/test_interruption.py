@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from podbook_core.reasons import INTERRUPTED, ExitCode
 
 from .conftest import Runner, notebook, save
@@ -61,7 +62,7 @@ def test_the_manifest_of_an_interrupted_run_comes_before_its_html(runner: Runner
 
 
 def _leave(sentinel: Path, source: str) -> str:
-    """A cell whose process writes its id and goes on writing a heart-beat file."""
+    """A cell that knows where its process is to write its id."""
     return f"sentinel = {str(sentinel)!r}\n{source}"
 
 
@@ -70,8 +71,11 @@ _BEAT = (
     "def beat():\n"
     "    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):\n"
     "        signal.signal(number, signal.SIG_IGN)\n"
+    "    with open(sentinel + '.new', 'w') as file:\n"
+    "        file.write(str(os.getpid()))\n"
+    "    os.rename(sentinel + '.new', sentinel)\n"
     "    while True:\n"
-    "        open(sentinel, 'w').write(str(os.getpid())); time.sleep(0.05)\n"
+    "        time.sleep(0.05)\n"
 )
 
 
@@ -83,7 +87,7 @@ def test_no_process_outlives_the_run(runner: Runner, end: str) -> None:
         _BEAT
         + "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.closerange(0, 3); beat()\n    os._exit(0)\n"
         + "while not os.path.exists(sentinel): time.sleep(0.01)\n"
-        + ("" if end == "success" else "beat()"),
+        + ("" if end == "success" else "sentinel += '.kernel'; beat()"),
     )
     done = runner.run(notebook(cell), timeout_seconds=60 if end == "success" else 5)
     assert done.exit_code == (ExitCode.SUCCEEDED if end == "success" else ExitCode.TIMED_OUT), done.printed

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from podbook_core.attempt import AttemptManifest
 from podbook_core.reasons import ExitCode
 from podbook_core.task import Destination, InputSource, Source

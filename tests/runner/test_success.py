@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from podbook_core.reasons import ExitCode, Reason
 
 from .conftest import UID, Runner, code, markdown, notebook, save
@@ -175,6 +176,66 @@ def test_a_long_working_directory_still_fits_a_socket(runner: Runner) -> None:
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
 
 
-def test_display_messages_in_a_flood_all_arrive(runner: Runner) -> None:
-    done = runner.run(notebook("from IPython.display import display\nfor n in range(5000):\n    display(n)"))
-    assert len(done.json("notebook.ipynb")["cells"][0]["outputs"]) == 5000
+def test_output_waits_for_a_busy_runner(runner: Runner) -> None:
+    """Ipykernel drops output when a thousand messages wait; here the runner is held up until all are sent."""
+    done = runner.run(
+        notebook(
+            "import os, signal, threading\nfrom IPython.display import display\n"
+            "os.kill(os.getppid(), signal.SIGSTOP)\n"
+            "threading.Timer(2, os.kill, (os.getppid(), signal.SIGCONT)).start()\n"
+            "for n in range(10_000):\n    display(n)",
+            "'the namespace is clean' if 'app' not in dir() else dir()",
+        )
+    )
+    assert done.exit_code == ExitCode.SUCCEEDED, done.printed
+    cells = done.json("notebook.ipynb")["cells"]
+    assert [out["data"]["text/plain"] for out in cells[0]["outputs"]] == [str(n) for n in range(10_000)]
+    assert "the namespace is clean" in done.outputs()
+
+
+def test_a_display_is_updated_from_a_later_cell(runner: Runner) -> None:
+    done = runner.run(
+        notebook(
+            "from IPython.display import display\nimport time\n"
+            "for n in range(3):\n    print(n, flush=True); time.sleep(0.05)\n"
+            "handle = display('old', display_id=True)",
+            "handle.update('new'); 1",
+        )
+    )
+    assert done.exit_code == ExitCode.SUCCEEDED, done.printed
+    outputs = done.json("notebook.ipynb")["cells"][0]["outputs"]
+    assert outputs[0]["text"] == "0\n1\n2\n"
+    assert outputs[1]["data"]["text/plain"] == "'new'"
+
+
+def test_output_in_an_updated_display_counts(runner: Runner) -> None:
+    scrap = "{'application/scrapbook.scrap.text+json': {'name': 'nbschema_outputs', 'data': '%d'}}"
+    done = runner.run(
+        notebook(
+            "from IPython.display import display\n"
+            f"handle = display({scrap % 1}, raw=True, display_id='o')\ndisplay({scrap % 2}, raw=True, display_id='o', update=True)"
+        ),
+        html=True,
+    )
+    assert done.json("output.json") == 2
+
+
+def test_output_that_was_cleared_does_not_count(runner: Runner) -> None:
+    done = runner.run(
+        notebook(
+            "from IPython.display import clear_output, display\n"
+            "for n in range(20):\n    clear_output(wait=True); display({'text/plain': str(n) * 50_000}, raw=True)"
+        ),
+        max_notebook_bytes=300_000,
+    )
+    assert done.exit_code == ExitCode.SUCCEEDED, done.printed
+    assert len(done.text("notebook.ipynb")) > 100_000
+
+
+@pytest.mark.slow
+def test_the_log_is_stored_while_a_cell_runs(runner: Runner) -> None:
+    started = runner.start(runner.task(notebook("print('half', 'way', flush=True)\nimport time; time.sleep(600)")))
+    started.wait_for(lambda: (started.folder / "log.txt").exists() and "half way" in (started.folder / "log.txt").read_text())
+    assert json.loads((started.folder / "progress.json").read_text()) == {"completed": 0, "total": 1, "cell": 0}
+    started.terminate()
+    started.wait()

@@ -1,8 +1,11 @@
 """Each way a notebook can fail ends with its own reason and exit code, and keeps what ran."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
+
 from podbook_core.attempt import CellError
 from podbook_core.reasons import ExitCode, outcome_of_exit_code
 
@@ -252,3 +255,73 @@ def test_a_manifest_takes_long_and_odd_errors(runner: Runner) -> None:
     assert isinstance(done.manifest.error, CellError)
     assert len(done.manifest.error.evalue) <= 1024
     assert (runner.termination_log).stat().st_size <= 4096
+
+
+def test_time_is_up_before_the_kernel_is_ready(runner: Runner) -> None:
+    done = runner.run(notebook("1"), timeout_seconds=0.1)
+    assert_ended(done, ExitCode.TIMED_OUT)
+    assert done.manifest.error is not None
+    assert done.manifest.error.cell is None
+
+
+def test_many_small_outputs_over_the_limit(runner: Runner) -> None:
+    cell = "from IPython.display import display\nimport time\nfor n in range(100):\n    display('x' * 10_000); time.sleep(0.005)"
+    done = runner.run(notebook(cell), max_notebook_bytes=200_000)
+    assert_ended(done, ExitCode.CELL_FAILED)
+    assert done.manifest.error is not None
+    assert done.manifest.error.ename == "OutputLimitExceeded"
+    assert "xxxx" in done.outputs()
+
+
+def test_a_document_nbconvert_cannot_render(runner: Runner) -> None:
+    done = runner.run(notebook(markdown("![picture](attachment:nowhere.png)"), "1"), html=True)
+    assert_ended(done, ExitCode.RENDER_FAILED)
+    assert "notebook.ipynb" in done.names
+    assert "report.html" not in done.names
+
+
+def _control_group(limit: int) -> Path:
+    """A control group (version 1) with a memory limit of its own."""
+    folder = Path("/sys/fs/cgroup/memory") / f"podbook-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(limit))
+    except OSError:
+        pytest.skip("needs the right to create control groups of version 1")
+    return folder
+
+
+@pytest.mark.parametrize("pace", ["slow", "fast"])
+def test_memory_of_the_container_is_full(runner: Runner, pace: str) -> None:
+    folder = _control_group(400 * 1024 * 1024)
+    grow = (
+        "for n in range(1000):\n    heap.append(bytearray(4_000_000)); time.sleep(0.01)"
+        if pace == "slow"
+        else "bytearray(4_000_000_000)"
+    )
+    try:
+        task = runner.task(notebook("print('kept')", f"import time\nheap = []\n{grow}"))
+        started = runner.start(task, control_group=folder)
+        done = started.wait()
+    finally:
+        folder.rmdir()
+    assert_ended(done, ExitCode.OUT_OF_MEMORY)
+    assert "kept" in done.outputs()
+
+
+def test_messages_that_are_no_valid_output(runner: Runner) -> None:
+    cell = (
+        "from IPython.display import display\nfrom ipykernel.kernelapp import IPKernelApp\n"
+        "kernel = get_ipython().kernel\n"
+        "display({'image/svg+xml': 5}, raw=True)\n"
+        "for content in ({}, {'data': 5}, {'data': {}, 'metadata': 3, 'transient': 7}, {'name': 5, 'text': {}}, {'text': None}):\n"
+        "    for kind in ('stream', 'display_data', 'update_display_data', 'error', 'clear_output', 'comm_open', 'comm_msg', 'nonsense'):\n"
+        "        kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())\n"
+        "kernel.iopub_socket.send_multipart([b'no', b'message'])\n"
+        "print('still', 'here')"
+    )
+    done = runner.run(notebook(cell, "print('and', 'here')"), html=True)
+    assert done.exit_code == ExitCode.SUCCEEDED, done.printed
+    assert "still here" in done.outputs()
+    assert "and here" in done.outputs()
+    assert "no valid output" in done.text("log.txt")

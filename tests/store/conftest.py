@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
+
 from podbook_core.store.base import ObjectStore
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.s3 import S3Settings, S3Store

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from podbook_core.store.base import InvalidKeyError, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 

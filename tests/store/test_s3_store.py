@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from podbook_core.store.base import InvalidKeyError, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.s3 import S3Settings, S3Store
 

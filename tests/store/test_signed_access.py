@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 
 import pytest
+
 from podbook_core.store.s3 import S3Store
 
 from .conftest import S3Service

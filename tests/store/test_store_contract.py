@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from podbook_core.store.base import (
     InvalidKeyError,
     KeyNotFoundError,

@@ -14,6 +14,7 @@ __all__ = [
     "BackendError",
     "BackendUnavailableError",
     "ExecutionBackend",
+    "InvalidExecutionError",
     "QueueFullError",
     "StillActiveError",
 ]
@@ -25,6 +26,7 @@ class BackendError(Exception):
     BackendError
     ├── AlreadyExistsError        an execution of that name is alive
     ├── QueueFullError            too many wait already
+    ├── InvalidExecutionError     it will not take this execution, now or later
     ├── StillActiveError          it has not ended, so it cannot be removed
     └── BackendUnavailableError   the backend cannot be reached or has stopped
     """
@@ -44,6 +46,10 @@ class QueueFullError(BackendError):
     def __init__(self, waiting: int, limit: int, retry_after: int) -> None:
         super().__init__(f"{waiting} executions are waiting, and at most {limit} may")
         self.waiting, self.limit, self.retry_after = waiting, limit, retry_after
+
+
+class InvalidExecutionError(BackendError):
+    """The backend has rules of its own, for labels for instance, which this execution breaks. The message says which."""
 
 
 class StillActiveError(BackendError):
@@ -81,6 +87,7 @@ class ExecutionBackend(Protocol):
         Raises:
             AlreadyExistsError: the name is taken by a live execution.
             QueueFullError: too many wait.
+            InvalidExecutionError: it breaks a rule of the backend.
         """
         ...
 

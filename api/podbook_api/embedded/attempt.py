@@ -19,6 +19,7 @@ ATTEMPT_ANNOTATION = "embedded.podbook.dev/attempt"
 PUBLISH_SECONDS = 300.0
 """How long a runner may try to publish its results."""
 _MESSAGE_BYTES = 64 * 1024
+_PRINTED_BYTES = 64 * 1024
 
 
 def attempt_of(execution: NotebookExecution) -> str | None:
@@ -120,6 +121,15 @@ class AttemptFolder:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
         return message[:1024] if isinstance(message, str) else ""
+
+    def printed(self) -> bytes:
+        """The end of what the runner itself printed."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _PRINTED_BYTES))
+                return file.read()
+        except OSError:
+            return b""
 
     def remove(self) -> None:
         """Delete the folder, as far as possible."""

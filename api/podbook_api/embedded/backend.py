@@ -4,15 +4,16 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, QueueFullError, StillActiveError
 from podbook_api.context import utc_now
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.documents import Documents
+from podbook_api.embedded.gate import Gate
 from podbook_api.embedded.judgement import advanced
 from podbook_api.embedded.lifecycle import Lifecycle, Parts
 from podbook_api.embedded.supervisor import StopReport, Supervisor
@@ -27,6 +28,8 @@ from podbook_core.transitions import Change
 from podbook_core.validation import ContractValidator
 
 __all__ = ["EmbeddedBackend"]
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger("podbook.supervisor")
 _THREADS = 16
@@ -58,6 +61,7 @@ class EmbeddedBackend:
         max_queued: how many may wait.
         clock: the present, in UTC.
         environment: the server's environment, handed to runners without Podbook's settings.
+        grace_seconds: from asking a runner to stop to killing it.
         on_stop: told what a stop has left for the next start.
     """
 
@@ -72,6 +76,7 @@ class EmbeddedBackend:
         max_queued: int = 1000,
         clock: Callable[[], datetime] = utc_now,
         environment: Mapping[str, str] | None = None,
+        grace_seconds: float = 30.0,
         on_stop: Callable[[StopReport], None] | None = None,
     ) -> None:
         self._slots = max_concurrent or max(1, os.cpu_count() or 1)
@@ -82,12 +87,19 @@ class EmbeddedBackend:
         self._documents = Documents(data.live)
         self._table = Table(self._documents, self._threads)
         parts = Parts(
-            store, data, validator, profiles, self._threads, self._clock, dict(os.environ if environment is None else environment)
+            store=store,
+            data=data,
+            threads=self._threads,
+            clock=self._clock,
+            environment=dict(os.environ if environment is None else environment),
+            grace_seconds=grace_seconds,
         )
-        self._lifecycle = Lifecycle(parts, self._table)
+        self._gate = Gate(store, validator, profiles)
+        self._lifecycle = Lifecycle(parts, self._gate, self._table)
         self._supervisor = Supervisor(self._table, self._lifecycle, self._slots)
         self._companions: list[Companion] = []
         self._arriving: set[str] = set()
+        self._changes: set[asyncio.Task[Any]] = set()
         self._accepting = False
 
     @property
@@ -136,26 +148,7 @@ class EmbeddedBackend:
 
     async def create(self, execution: NotebookExecution) -> NotebookExecution:
         """See :meth:`ExecutionBackend.create <podbook_api.backends.base.ExecutionBackend.create>`."""
-        self._check_accepting()
-        name = execution.name
-        known = self._table.get(name)
-        if known is not None or name in self._arriving:
-            raise AlreadyExistsError(None if known is None else known.execution)
-        self._check_room()
-        self._arriving.add(name)
-        try:
-            new = _as_created(execution, self._clock())
-            decision = await self._threads.run(self._lifecycle.accept, new)
-            if isinstance(decision, Accepted):
-                new = advanced(new, Change(Reason.QUEUED, resolved=decision.resolved), self._clock())
-            # One that is refused is taken in as it is, and ends with its reason, as it would in the cluster.
-            row = await self._table.insert(new)
-        except StoreUnavailableError as error:
-            raise BackendUnavailableError(str(error)) from error
-        finally:
-            self._arriving.discard(name)
-        self._supervisor.wake()
-        return row.execution
+        return await self._uninterrupted(self._create(execution))
 
     async def get(self, name: str) -> NotebookExecution | None:
         """See :meth:`ExecutionBackend.get <podbook_api.backends.base.ExecutionBackend.get>`."""
@@ -171,20 +164,7 @@ class EmbeddedBackend:
 
         One that waits has ended when this returns, if the store can be written.
         """
-        row = self._table.get(name)
-        if row is None or row.ended:
-            return None if row is None else row.execution
-        if not row.execution.spec.cancel:
-            try:
-                await self._table.update(row, _as_cancelled)
-            except StoreUnavailableError as error:
-                raise BackendUnavailableError(str(error)) from error
-        self._supervisor.wake()
-        if not row.running:
-            await asyncio.sleep(0)
-            if row.task is not None:
-                await asyncio.wait([row.task], timeout=_CANCEL_SECONDS)
-        return row.execution
+        return await self._uninterrupted(self._cancel(name))
 
     async def remove(self, name: str, uid: str) -> None:
         """See :meth:`ExecutionBackend.remove <podbook_api.backends.base.ExecutionBackend.remove>`."""
@@ -208,6 +188,51 @@ class EmbeddedBackend:
             await self._threads.run(self._documents.check)
         except StoreUnavailableError as error:
             raise BackendUnavailableError(str(error)) from error
+
+    async def _create(self, execution: NotebookExecution) -> NotebookExecution:
+        self._check_accepting()
+        name = execution.name
+        known = self._table.get(name)
+        if known is not None or name in self._arriving:
+            raise AlreadyExistsError(None if known is None else known.execution)
+        self._check_room()
+        self._arriving.add(name)
+        try:
+            new = _as_created(execution, self._clock())
+            decision = await self._threads.run(self._gate.accept, new)
+            if isinstance(decision, Accepted):
+                new = advanced(new, Change(Reason.QUEUED, resolved=decision.resolved), self._clock())
+            # One that is refused is taken in as it is, and ends with its reason, as it would in the cluster.
+            row = await self._table.insert(new)
+        except StoreUnavailableError as error:
+            raise BackendUnavailableError(str(error)) from error
+        finally:
+            self._arriving.discard(name)
+        self._supervisor.wake()
+        return row.execution
+
+    async def _cancel(self, name: str) -> NotebookExecution | None:
+        row = self._table.get(name)
+        if row is None or row.ended:
+            return None if row is None else row.execution
+        if not row.execution.spec.cancel:
+            try:
+                await self._table.update(row, _as_cancelled)
+            except StoreUnavailableError as error:
+                raise BackendUnavailableError(str(error)) from error
+        self._supervisor.wake()
+        if not row.running:
+            await asyncio.sleep(0)
+            if row.task is not None:
+                await asyncio.wait([row.task], timeout=_CANCEL_SECONDS)
+        return row.execution
+
+    async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carry a change through even when its caller goes away: what was written must also be known here."""
+        task = asyncio.create_task(work)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
 
     def _check_accepting(self) -> None:
         if not self._accepting:

@@ -19,34 +19,30 @@ from typing import TypeVar
 
 from podbook_api.embedded.attempt import PUBLISH_SECONDS, AttemptFolder, attempt_of, build_task, with_attempt
 from podbook_api.embedded.data_dir import DataDir
+from podbook_api.embedded.gate import Gate
 from podbook_api.embedded.judgement import advanced, parse_progress, queue_deadline, showing, verdict_on
 from podbook_api.embedded.process import AdoptedRunner, OwnRunner, Runner, abandon, kill_marked, runner_environment
+from podbook_api.embedded.salvage import salvage
 from podbook_api.embedded.table import Row, Table
 from podbook_api.threads import Threads
-from podbook_core.acceptance import Accepted, Refused, accept
+from podbook_core.acceptance import Refused
 from podbook_core.attempt import AttemptManifest, InvalidManifestError
 from podbook_core.model import NotebookExecution, Progress
-from podbook_core.profiles import Profiles
 from podbook_core.reasons import ExitCode, Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, StoreUnavailableError
 from podbook_core.store.keys import PROGRESS_FILE, attempt_prefix, result_key
 from podbook_core.transitions import Change
-from podbook_core.validation import ContractValidator
 from podbook_core.verdict import Again, End
-from podbook_core.versions import Version, VersionStore
 
 __all__ = ["Lifecycle", "Parts"]
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("podbook.supervisor")
-_GRACE_SECONDS = 30.0
-"""From SIGTERM to SIGKILL."""
 _BACKSTOP_SECONDS = 60.0
 """Beyond run and publish time-outs, which the runner keeps by itself."""
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-_VERSIONS_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +51,25 @@ class Parts:
 
     store: ObjectStore
     data: DataDir
-    validator: ContractValidator
-    profiles: Profiles
     threads: Threads
     clock: Callable[[], datetime]
     environment: Mapping[str, str]
     """The server's environment; runners get it without Podbook's settings."""
+    grace_seconds: float = 30.0
+    """From SIGTERM to SIGKILL."""
 
 
 class Lifecycle:
     """Drives executions from one state to the next. Lives on one event loop."""
 
-    def __init__(self, parts: Parts, table: Table) -> None:
+    def __init__(self, parts: Parts, gate: Gate, table: Table) -> None:
         self._parts = parts
         self._table = table
         self._records = RecordStore(parts.store)
-        self._versions = VersionStore(parts.store)
-        self._known_versions: dict[tuple[str, str], Version] = {}
+        self._gate = gate
         self._runners: dict[str, Runner] = {}
         self.stopping = False
         """Whether the server stops: then an attempt's end is no fault of anyone."""
-
-    def accept(self, execution: NotebookExecution) -> Accepted | Refused:
-        """Whether an execution may run, and as what; with the version that was fixed once it had been accepted. Blocks."""
-        spec, resolved = execution.spec, execution.status.resolved
-        wanted = resolved.version if resolved is not None else spec.notebook.version
-        if wanted is None:
-            pointer = self._versions.current(spec.notebook.name)
-            wanted = None if pointer is None else pointer.version
-        version = None if wanted is None else self._version(spec.notebook.name, wanted)
-        decision = accept(spec, version, self._parts.profiles, self._parts.validator)
-        if isinstance(decision, Accepted) and resolved and resolved.parameters_digest != decision.resolved.parameters_digest:
-            return Refused(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
-        return decision
 
     async def drive(self, row: Row) -> None:
         """Take an execution as far as it goes now: to its end, or back to waiting for another attempt."""
@@ -117,10 +99,13 @@ class Lifecycle:
             cancel_requested=row.execution.spec.cancel,
             stopping=self.stopping,
             status=row.execution.status,
-            retries=await self._retries(row),
+            retries=await self._insist(row, lambda: self._parts.threads.run(self._gate.retries, row.execution)),
             message=folder.last_message(),
         )
         if isinstance(verdict, End):
+            if manifest is None:
+                known = verdict  # for the closure below
+                manifest = await self._insist(row, lambda: self._parts.threads.run(salvage, self._parts.store, folder, known))
             await self.finish(row, verdict, manifest)
         else:
             await self._insist(row, lambda: self._wait_again(row, folder, verdict))
@@ -151,22 +136,12 @@ class Lifecycle:
             runner.signal(signal.SIGTERM)
         return len(self._runners)
 
-    def _version(self, name: str, version: str) -> Version | None:
-        known = self._known_versions.get((name, version))
-        if known is None:
-            known = self._versions.load(name, version)
-            if known is not None:
-                if len(self._known_versions) >= _VERSIONS_KEPT:
-                    self._known_versions.clear()
-                self._known_versions[name, version] = known
-        return known
-
     async def _begin(self, row: Row) -> AttemptFolder | None:
         """Record an attempt, or the end of an execution that may have none."""
         if row.cancel.is_set():
             await self._close(row, End(Reason.CANCELLED, "cancelled before it started"), None)
             return None
-        decision = await self._parts.threads.run(self.accept, row.execution)
+        decision = await self._parts.threads.run(self._gate.accept, row.execution)
         if isinstance(decision, Refused):
             await self._close(row, End(decision.reason, decision.message), None)
             return None
@@ -199,7 +174,10 @@ class Lifecycle:
             dead = await self._parts.threads.run(abandon, folder.lock)
         except OSError as error:
             raise StoreUnavailableError(f"cannot read the lock of an attempt: {error.strerror or error}") from error
-        return None if dead else AdoptedRunner(folder.lock)
+        if dead:
+            return None
+        _LOG.info("attempt %s still runs; following it", folder.attempt)
+        return AdoptedRunner(folder.lock)
 
     async def _follow(self, row: Row, folder: AttemptFolder, runner: Runner) -> tuple[int | None, bool]:
         """Wait for a runner's end, keeping its clocks and showing its progress. Returns its exit code, and whether it was too late."""
@@ -212,7 +190,7 @@ class Lifecycle:
             while not ended.done():
                 if row.cancel.is_set() and not asked:
                     asked = runner.signal(signal.SIGTERM)
-                    kill_at = min(kill_at, time.monotonic() + _GRACE_SECONDS)
+                    kill_at = min(kill_at, time.monotonic() + self._parts.grace_seconds)
                 if time.monotonic() >= kill_at:
                     late = late or time.monotonic() >= backstop
                     runner.signal(signal.SIGKILL)
@@ -262,13 +240,6 @@ class Lifecycle:
             return None
         return manifest
 
-    async def _retries(self, row: Row) -> int:
-        spec, resolved = row.execution.spec, row.execution.status.resolved
-        if spec.retries is not None or resolved is None:
-            return spec.retries or 0
-        version = await self._insist(row, lambda: self._parts.threads.run(self._version, spec.notebook.name, resolved.version))
-        return (version.contract.retries or 0) if version is not None else 0
-
     async def _wait_again(self, row: Row, folder: AttemptFolder, verdict: Again) -> None:
         now = self._parts.clock()
         message = f"attempt {row.execution.status.attempts} ended: {verdict.message or verdict.reason}; it is tried again"
@@ -279,7 +250,7 @@ class Lifecycle:
     async def _close(self, row: Row, end: End, manifest: AttemptManifest | None) -> None:
         now = self._parts.clock()
         progress = None
-        if manifest is not None:
+        if manifest is not None and manifest.cells_total:
             progress = Progress(completed=min(manifest.cells_completed, 10**6), total=min(manifest.cells_total, 10**6))
         change = Change(end.reason, end.message, error=end.error, progress=progress)
         final = self._table.stamp(advanced(with_attempt(row.execution, None), change, now))

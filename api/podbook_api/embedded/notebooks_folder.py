@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from podbook_api.threads import Threads
 from podbook_core.contract import ContractError
-from podbook_core.names import notebook_name_from_path
+from podbook_core.names import is_notebook_name, notebook_name_from_path
 from podbook_core.notebook import InvalidNotebookError, inspect_notebook
 from podbook_core.profiles import Profiles
 from podbook_core.source import SourceError, find_notebooks, read_source
@@ -130,7 +130,9 @@ class NotebooksFolder:
         good = {item.name: item.bundle for item in found if item.bundle is not None}
         # Remembered before it is published: what a crash interrupts here is known as the folder's afterwards.
         self._remember(before | set(good))
-        for name in sorted(before - set(good)):
+        # A broken file withdraws what was published under its name before, by whatever way: the file is what people look at.
+        broken = {item.name for item in found if item.bundle is None and is_notebook_name(item.name)}
+        for name in sorted((before | broken) - set(good)):
             if self._versions.unpublish(name):
                 _LOG.info("notebook %s is withdrawn", name)
         for name, bundle in good.items():

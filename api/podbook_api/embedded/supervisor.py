@@ -84,8 +84,10 @@ class Supervisor:
         while True:
             self._changed.clear()
             pause = self._look()
+            # Not wait_for: before Python 3.12 it may swallow a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
 
     def _look(self) -> float:
         """Start whatever can be started. Returns after how many seconds to look again by itself."""

@@ -5,11 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from podbook_core.digests import sha256_hex
-from podbook_core.model import InputFile, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import NOTEBOOK_NAME
-from podbook_core.reasons import Phase, Reason
-from podbook_core.store.keys import input_key
 from pydantic import ValidationError
 
 from podbook_api.bodies import invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
@@ -19,6 +14,11 @@ from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.resources import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
 from podbook_api.services.executions import Filters, is_settled
 from podbook_api.services.submission import Submitted, Wish
+from podbook_core.digests import sha256_hex
+from podbook_core.model import InputFile, NotebookExecution, NotebookRef, Spec
+from podbook_core.names import NOTEBOOK_NAME
+from podbook_core.reasons import Phase, Reason
+from podbook_core.store.keys import input_key
 
 __all__ = ["created_response", "router"]
 
@@ -42,6 +42,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
     responses={**_CREATED, **failures(400, 404, 409, 413, 415, 429)},
 )
 async def create_execution(
+    *,
     notebook: NotebookName,
     request: Request,
     caller: CallerDep,
@@ -133,6 +134,7 @@ def created_response(submitted: Submitted, *, wait: int | None) -> JSONResponse:
     responses={200: {"model": ExecutionList, "description": "One page"}, **failures(400)},
 )
 async def list_executions(
+    *,
     caller: CallerDep,
     parts: ServicesDep,
     notebook: Annotated[
@@ -210,6 +212,7 @@ async def cancel_execution(execution_id: ExecutionId, caller: CallerDep, parts: 
     responses={**_CREATED, **failures(404, 409, 413, 429)},
 )
 async def rerun_execution(
+    *,
     execution_id: ExecutionId,
     request: Request,
     caller: CallerDep,

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
-from podbook_core.versions import Asset
 from starlette.datastructures import UploadFile
 
 from podbook_api.bodies import is_json, media_type_of
@@ -16,6 +15,7 @@ from podbook_api.problems import Code, ProblemError
 from podbook_api.resources import NotebookList, NotebookResource, VersionList
 from podbook_api.services.notebooks import Published, notebook_etag
 from podbook_api.services.publication import Submission
+from podbook_core.versions import Asset
 
 __all__ = ["notebook_schema", "router"]
 
@@ -102,6 +102,7 @@ async def get_notebook(notebook: NotebookName, request: Request, caller: CallerD
     },
 )
 async def publish_notebook(
+    *,
     notebook: NotebookName,
     request: Request,
     caller: CallerDep,

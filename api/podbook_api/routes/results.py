@@ -5,7 +5,6 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from podbook_core.store.keys import FILES_FOLDER
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
@@ -14,6 +13,7 @@ from podbook_api.dependencies import CallerDep, ExecutionId, ReaderDep, Services
 from podbook_api.events import State, state_id
 from podbook_api.resources import FileList, LinkRequest, SignedLink
 from podbook_api.services.results import Artifact
+from podbook_core.store.keys import FILES_FOLDER
 
 __all__ = ["SANDBOX", "artifact_response", "router"]
 
@@ -53,6 +53,13 @@ def artifact_response(artifact: Artifact, *, media_type: str | None = None, disp
     return response
 
 
+def output_response(output: Artifact | None) -> Response:
+    """The output of a run that succeeded; null when the notebook saved none."""
+    if output is None:
+        return Response(b"null", media_type="application/json", headers={"Cache-Control": _PRIVATE})
+    return artifact_response(output, media_type="application/json", disposition="inline")
+
+
 @router.get(
     "/output",
     operation_id="get_output",
@@ -66,8 +73,7 @@ def artifact_response(artifact: Artifact, *, media_type: str | None = None, disp
 async def get_output(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read what the notebook saved with save_output; of a failed run, why it failed."""
     execution = await parts.executions.find(caller, execution_id)
-    output = await parts.results.output(execution)
-    return Response(output, media_type="application/json", headers={"Cache-Control": _PRIVATE})
+    return output_response(await parts.results.output(execution))
 
 
 @router.get(
@@ -131,7 +137,9 @@ async def get_logs(execution_id: ExecutionId, caller: ReaderDep, parts: Services
     """Read what the notebook printed: the newest part (at most 1 MiB) while it runs, all that was kept afterwards."""
     execution = await parts.executions.find(caller, execution_id)
     text = await parts.results.log(execution)
-    return Response(text, media_type="text/plain", headers={"Cache-Control": _PRIVATE})
+    if isinstance(text, bytes):
+        return Response(text, media_type="text/plain", headers={"Cache-Control": _PRIVATE})
+    return artifact_response(text, media_type="text/plain; charset=utf-8", disposition="inline")
 
 
 @router.get(

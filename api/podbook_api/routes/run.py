@@ -3,18 +3,18 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from podbook_core.model import NotebookExecution, NotebookRef, Spec
-from podbook_core.reasons import Reason
-from podbook_core.store.keys import FILES_FOLDER
 
 from podbook_api.bodies import read_run_body
 from podbook_api.dependencies import CallerDep, IdempotencyKey, NotebookName, Prefer, Services, ServicesDep, failures
 from podbook_api.preferences import chosen_file, preferred_wait
 from podbook_api.resources import ExecutionResource
 from podbook_api.routes.executions import created_response, parameters_object, submit
-from podbook_api.routes.results import artifact_response
+from podbook_api.routes.results import artifact_response, output_response
 from podbook_api.services.executions import is_settled
 from podbook_api.services.submission import Submitted, Wish
+from podbook_core.model import NotebookExecution, NotebookRef, Spec
+from podbook_core.reasons import Reason
+from podbook_core.store.keys import FILES_FOLDER
 
 __all__ = ["RUN_FAILURES", "router"]
 
@@ -44,6 +44,7 @@ _BODIES: dict[str, Any] = {
     },
 )
 async def run(
+    *,
     notebook: NotebookName,
     request: Request,
     caller: CallerDep,
@@ -93,7 +94,7 @@ async def _result(parts: Services, execution: NotebookExecution, accept: str) ->
         chosen = chosen_file(accept, [item.media_type for item in files])
         if chosen is not None:
             return artifact_response(await parts.results.file(execution, files[chosen].name.removeprefix(FILES_FOLDER)))
-    return Response(await parts.results.output(execution), media_type="application/json")
+    return output_response(await parts.results.output(execution))
 
 
 def _link_header(execution: NotebookExecution, files: list[Any]) -> str:

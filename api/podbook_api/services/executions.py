@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
-from podbook_core.history import Cursor, Entry, InvalidCursorError, merge, milliseconds, parse_index_key, scope_prefix, start_after
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Phase, Reason
-from podbook_core.record import Record, RecordStore
 
 from podbook_api.backends.base import StillActiveError
 from podbook_api.cache import LruCache
@@ -16,6 +12,10 @@ from podbook_api.context import Context
 from podbook_api.keys import Caller
 from podbook_api.problems import Code, ProblemError
 from podbook_api.threads import Threads, gather
+from podbook_core.history import Cursor, Entry, InvalidCursorError, merge, milliseconds, parse_index_key, scope_prefix, start_after
+from podbook_core.model import NotebookExecution
+from podbook_core.reasons import Phase, Reason
+from podbook_core.record import Record, RecordStore
 
 __all__ = ["ExecutionService", "Filters", "Page", "is_settled"]
 

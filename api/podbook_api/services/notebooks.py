@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
-from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
-from podbook_core.versions import Version, VersionStore
-
 from podbook_api.cache import LruCache
 from podbook_api.context import Context
 from podbook_api.keys import Caller
@@ -15,6 +11,9 @@ from podbook_api.problems import Code, ProblemError
 from podbook_api.resources import NotebookResource, VersionEntry
 from podbook_api.services.publication import Submission, check_submission
 from podbook_api.threads import Threads, gather
+from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
+from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
+from podbook_core.versions import Version, VersionStore
 
 __all__ = ["NotebookService", "Published", "notebook_etag"]
 

@@ -6,6 +6,11 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 
 import anyio
+
+from podbook_api.context import Context
+from podbook_api.problems import Code, ProblemError
+from podbook_api.services.executions import ExecutionService, not_finished
+from podbook_api.threads import Threads
 from podbook_core.model import NotebookExecution, Progress
 from podbook_core.reasons import REASONS, Reason
 from podbook_core.record import Record, RecordedObject
@@ -22,17 +27,13 @@ from podbook_core.store.keys import (
     attempts_prefix,
 )
 
-from podbook_api.context import Context
-from podbook_api.problems import Code, ProblemError
-from podbook_api.services.executions import ExecutionService, not_finished
-from podbook_api.threads import Threads
-
 __all__ = ["ARTIFACTS", "Artifact", "ResultService", "failed_run"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
 MAX_LOG_BYTES = 1024 * 1024
 _IN_MEMORY = 1024 * 1024
+_MAX_PROGRESS_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class ResultService:
         self._executions = executions
         self._threads = threads
 
-    async def output(self, execution: NotebookExecution) -> bytes:
-        """The output of an execution that succeeded, as JSON text; ``null`` when the notebook saved none.
+    async def output(self, execution: NotebookExecution) -> Artifact | None:
+        """The output of an execution that succeeded, JSON text; None when the notebook saved none.
 
         Raises:
             ProblemError: 409 before the end; for a failed run what its reason says (424, 504, 409 or 503).
@@ -61,7 +62,7 @@ class ResultService:
         if execution.status.reason is not Reason.SUCCEEDED:
             raise failed_run(execution)
         found = record.find(OUTPUT_FILE)
-        return b"null" if found is None else await self._read(found)
+        return None if found is None else await self._open(found)
 
     async def artifact(self, execution: NotebookExecution, name: str) -> Artifact:
         """One of :data:`ARTIFACTS`, also of a failed run.
@@ -92,19 +93,14 @@ class ResultService:
         record = await self._record(execution)
         return [item for item in record.objects if item.name.startswith(FILES_FOLDER)]
 
-    async def log(self, execution: NotebookExecution) -> bytes:
+    async def log(self, execution: NotebookExecution) -> Artifact | bytes:
         """What the notebook printed: the whole log of an ended run, the newest tail of one that runs."""
         record = await self._executions.record_of(execution)
         if record is not None:
             found = record.find(LOG_FILE)
-            return b"" if found is None else await self._read(found)
+            return b"" if found is None else await self._open(found)
         key = await self._newest(execution.uid, LOG_FILE)
-        if key is None:
-            return b""
-        try:
-            return (await self._threads.run(self._store.get, key)).data[-MAX_LOG_BYTES:]
-        except KeyNotFoundError:
-            return b""
+        return b"" if key is None else await self._threads.run(self._tail, key, MAX_LOG_BYTES)
 
     async def progress(self, execution: NotebookExecution) -> Progress | None:
         """How far the newest attempt is, as the runner wrote it last; None when that is not known."""
@@ -112,9 +108,9 @@ class ResultService:
         if key is None:
             return None
         try:
-            raw = json.loads((await self._threads.run(self._store.get, key)).data)
+            raw = json.loads(await self._threads.run(self._tail, key, _MAX_PROGRESS_BYTES))
             return Progress(completed=raw["completed"], total=raw["total"])
-        except (KeyNotFoundError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None  # the notebook could have written it: what is not of the documented form says nothing
 
     async def exists(self, key: str) -> bool:
@@ -127,7 +123,18 @@ class ResultService:
         ended = {key.split("/")[3] for key in keys if key.endswith(f"/{RESULT_FILE}") and key.count("/") == 4}
         found = [key for key in keys if key.endswith(f"/{name}") and key.count("/") == 4]
         running = [key for key in found if key.split("/")[3] not in ended]
-        return (running or found or [None])[-1]
+        return (running or found)[-1] if found else None
+
+    def _tail(self, key: str, limit: int) -> bytes:
+        """The end of an object that a notebook may have written, however large it is; nothing when there is none."""
+        tail = b""
+        try:
+            with self._store.open(key) as opened:
+                for chunk in opened.chunks:
+                    tail = (tail + chunk)[-limit:]
+        except KeyNotFoundError:
+            return b""
+        return tail
 
     async def _record(self, execution: NotebookExecution) -> Record:
         if not execution.status.terminal:

@@ -7,14 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from podbook_core.acceptance import Accepted, Refused, accept
-from podbook_core.digests import canonical_json, digest_json
-from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import execution_name, execution_name_for_key, idempotency_digest, label_value
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
-from podbook_core.store.keys import input_key
-
 from podbook_api.backends.base import AlreadyExistsError
 from podbook_api.context import Context
 from podbook_api.keys import Caller
@@ -22,6 +14,13 @@ from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.services import idempotency
 from podbook_api.services.notebooks import NotebookService
 from podbook_api.threads import Threads
+from podbook_core.acceptance import Accepted, Refused, accept
+from podbook_core.digests import canonical_json, digest_json
+from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.names import execution_name, execution_name_for_key, idempotency_digest, label_value
+from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
+from podbook_core.store.keys import input_key
 
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 

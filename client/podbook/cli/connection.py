@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Concatenate
 
 import click
-from podbook_core.source import SourceError
 
 from podbook.cli.failure import Failure, failure_from
 from podbook.client import Client
 from podbook.errors import PodbookError
+from podbook_core.source import SourceError
 
 __all__ = ["connected"]
 

@@ -19,8 +19,6 @@ from types import MappingProxyType
 from typing import IO, Any
 
 import click
-from podbook_core.reasons import REASONS, ExitCode, Reason
-from podbook_core.source import SourceError
 from typing_extensions import override
 
 from podbook.errors import (
@@ -33,6 +31,8 @@ from podbook.errors import (
     UnavailableError,
     UnexpectedAnswerError,
 )
+from podbook_core.reasons import REASONS, ExitCode, Reason
+from podbook_core.source import SourceError
 
 __all__ = ["INTERRUPTED", "Failure", "exit_code_of", "failure_from", "printable"]
 

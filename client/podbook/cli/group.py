@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import click
-from podbook_core import __version__
 from typing_extensions import override
 
 from podbook.cli.failure import INTERRUPTED, Failure
+from podbook_core import __version__
 
 __all__ = ["COMMANDS", "podbook", "run_command_line"]
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from podbook_api.keys import KeyEntry, KeyFile, create_key
 from pydantic import ValidationError
 
 from podbook.cli.failure import Failure
 from podbook.cli.table import table
+from podbook_api.keys import KeyEntry, KeyFile, create_key
 
 __all__ = ["expiry", "keys"]
 

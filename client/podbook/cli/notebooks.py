@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import click
-from podbook_core.source import SourceError, find_notebooks
 
 from podbook.cli.connection import connected
 from podbook.cli.failure import Failure, failure_from
 from podbook.cli.table import table
 from podbook.client import Client
 from podbook.errors import InvalidRequestError
+from podbook_core.source import SourceError, find_notebooks
 
 __all__ = ["notebooks", "publish", "unpublish"]
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import click
 import uvicorn
+from pydantic import ValidationError
+from typing_extensions import override
+
+from podbook.cli.failure import Failure, printable
 from podbook_api.embedded.app import Embedded, SetupError, build_embedded
 from podbook_api.embedded.banner import Listed, banner
 from podbook_api.embedded.supervisor import StopReport
 from podbook_api.settings import ApiSettings
 from podbook_core.store.base import StoreUnavailableError
-from pydantic import ValidationError
-from typing_extensions import override
-
-from podbook.cli.failure import Failure, printable
 
 __all__ = ["serve"]
 

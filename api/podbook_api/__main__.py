@@ -1,0 +1,141 @@
+"""``python -m podbook_api``: the API of a cluster, configured by the environment. Executions are custom resources, results are in S3."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import uvicorn
+from pydantic import ValidationError
+
+from podbook_api.app import create_app
+from podbook_api.backends.base import BackendError
+from podbook_api.backends.kubernetes import KubernetesBackend
+from podbook_api.context import Context, NoFolder
+from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
+from podbook_api.links import InvalidSecretError, LinkSigner
+from podbook_api.logs import set_up_logging
+from podbook_api.settings import ApiSettings, S3Section
+from podbook_core.profiles import Profiles, parse_profiles
+from podbook_core.store.base import StoreUnavailableError
+from podbook_core.store.s3 import S3Settings, S3Store
+from podbook_core.validation import ContractValidator
+
+__all__ = ["SetupError", "build_context", "main"]
+
+_log = logging.getLogger(__name__)
+DRAIN_SECONDS = 20
+"""How long open requests may take after SIGTERM; the pod's grace period is longer."""
+
+
+class SetupError(Exception):
+    """The process cannot be started as it was configured; the message is one line."""
+
+
+def main() -> int:
+    """Serve until stopped. Returns the exit status: 0 after SIGTERM or SIGINT, 2 when it is configured wrongly."""
+    try:
+        settings = ApiSettings()
+    except ValidationError as error:
+        for item in error.errors(include_input=False):
+            name = "PODBOOK_" + "__".join(str(part) for part in item["loc"]).upper()
+            sys.stderr.write(f"podbook-api: {name}: {item['msg']}\n")
+        return 2
+    set_up_logging(settings.log_level)
+    try:
+        context = build_context(settings)
+    except SetupError as error:
+        sys.stderr.write(f"podbook-api: {error}\n")
+        return 2
+    with context.validator:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(context),
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        try:
+            server.run()
+        except KeyboardInterrupt:
+            return 0
+        except BackendError as error:
+            sys.stderr.write(f"podbook-api: {error}\n")
+            return 2
+    return 0 if server.started else 2
+
+
+def build_context(settings: ApiSettings) -> Context:
+    """Put the parts of the cluster's API together. Nothing is connected yet but the store's client.
+
+    Raises:
+        SetupError: something named in the settings is missing or cannot be used.
+    """
+    if settings.s3 is None:
+        raise SetupError("PODBOOK_S3__BUCKET is not set: the cluster's API needs a bucket (`podbook serve` needs none)")
+    if settings.link_secret_file is None:
+        raise SetupError("PODBOOK_LINK_SECRET_FILE is not set: links are signed with a secret that all replicas share")
+    try:
+        store = S3Store(_bucket(settings.s3))
+        links = LinkSigner.from_file(settings.link_secret_file)
+        keys = _keys(settings)
+    except (StoreUnavailableError, InvalidSecretError, InvalidKeysFileError) as error:
+        raise SetupError(str(error)) from error
+    try:
+        store.ensure_bucket()
+    except StoreUnavailableError as error:
+        # It may come later: until then requests get 503, and /readyz says why.
+        _log.warning("the store cannot be used yet: %s", error)
+    return Context(
+        store=store,
+        backend=KubernetesBackend(settings.namespace, max_queued=settings.max_queued),
+        validator=ContractValidator(),
+        profiles=_profiles(settings.profiles_file),
+        keys=keys,
+        links=links,
+        settings=settings,
+        catalogue=NoFolder(),
+    )
+
+
+def _bucket(section: S3Section) -> S3Settings:
+    return S3Settings(
+        bucket=section.bucket,
+        endpoint=section.endpoint,
+        region=section.region,
+        access_key=section.access_key.get_secret_value() if section.access_key else None,
+        secret_key=section.secret_key.get_secret_value() if section.secret_key else None,
+    )
+
+
+def _keys(settings: ApiSettings) -> Keys:
+    if settings.keys_file is not None:
+        if settings.allow_anonymous:
+            raise SetupError("PODBOOK_KEYS_FILE and PODBOOK_ALLOW_ANONYMOUS exclude each other: callers need a key or they do not")
+        return Keyring(settings.keys_file)
+    if not settings.allow_anonymous:
+        raise SetupError("PODBOOK_KEYS_FILE is not set; to serve everyone without a key, set PODBOOK_ALLOW_ANONYMOUS=true")
+    return Anonymous()
+
+
+def _profiles(file: Path | None) -> Profiles:
+    if file is None:
+        return parse_profiles(None)
+    try:
+        return parse_profiles(json.loads(file.read_bytes()))
+    except OSError as error:
+        raise SetupError(f"the profiles file {file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = "/".join(map(str, first["loc"]))
+        raise SetupError(f"the profiles file {file} is not of the documented form: {place}: {first['msg']}") from error
+    except ValueError as error:
+        raise SetupError(f"the profiles file {file} is no JSON: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What one API replica knows of the live executions of a cluster: a cache that one watch feeds, and those who wait for changes in it.
+
+Knows nothing of Kubernetes but its resource versions, which grow with every change and are compared as numbers (KEP-5504).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+
+from podbook_core.model import NotebookExecution
+from podbook_core.reasons import Phase
+
+__all__ = ["LiveExecutions", "is_settled", "version_number"]
+
+
+def version_number(text: str | None) -> int:
+    """A resource version as a number; 0 where it is none."""
+    return int(text) if text and text.isdecimal() else 0
+
+
+def is_settled(execution: NotebookExecution) -> bool:
+    """Whether nothing more will happen to it: it has ended and its results are stored."""
+    stored = execution.status.condition("ResultsStored")
+    return execution.status.terminal and stored is not None and stored.status == "True"
+
+
+class LiveExecutions:
+    """The cache. Use it on one event loop only; no method blocks."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, NotebookExecution] = {}
+        self._gone: dict[str, int] = {}
+        """Uids of what was removed, with the number it was last seen at: late news of these is no news."""
+        self._followers: dict[str, set[asyncio.Event]] = {}
+        self._closed = False
+
+    def get(self, name: str) -> NotebookExecution | None:
+        """The newest known state."""
+        return self._items.get(name)
+
+    def all(self) -> list[NotebookExecution]:
+        """The newest known state of every execution."""
+        return list(self._items.values())
+
+    def waiting(self) -> int:
+        """How many have not begun to run."""
+        return sum(item.status.phase is Phase.PENDING for item in self._items.values())
+
+    def learn(self, execution: NotebookExecution) -> NotebookExecution:
+        """Take a state from the watch, or from an answer to this replica; what is older than what is known is ignored.
+
+        Returns:
+            The newest known state.
+        """
+        known = self._items.get(execution.name)
+        if execution.uid in self._gone:
+            return known or execution
+        if known is not None and _number(known) > _number(execution):
+            return known
+        self._items[execution.name] = execution
+        if known is None or known.metadata.resource_version != execution.metadata.resource_version:
+            self._tell(execution.name)
+        return execution
+
+    def forget(self, name: str, uid: str, number: int) -> None:
+        """An execution is gone, as of a resource version."""
+        self._gone[uid] = number
+        known = self._items.get(name)
+        if known is not None and known.uid == uid:
+            del self._items[name]
+            self._tell(name)
+
+    def replace(self, executions: Iterable[NotebookExecution], number: int) -> None:
+        """Take a complete list as of a resource version. What this replica created later than that stays."""
+        listed = {item.name: item for item in executions}
+        # No event about something older than this list can come any more.
+        self._gone = {uid: seen for uid, seen in self._gone.items() if seen > number}
+        for name, known in list(self._items.items()):
+            if name not in listed and _number(known) <= number:
+                del self._items[name]
+                self._tell(name)
+        for item in listed.values():
+            self.learn(item)
+
+    def close(self) -> None:
+        """End every follower."""
+        self._closed = True
+        for name in list(self._followers):
+            self._tell(name)
+
+    @contextmanager
+    def following(self, name: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the execution of that name changes."""
+        changed = asyncio.Event()
+        self._followers.setdefault(name, set()).add(changed)
+        try:
+            yield changed
+        finally:
+            self._followers[name].discard(changed)
+            if not self._followers[name]:
+                del self._followers[name]
+
+    async def states(self, name: str, changed: asyncio.Event) -> AsyncIterator[NotebookExecution]:
+        """The present state, then every change, coalesced; ends when it is settled or gone, or the cache is closed."""
+        seen: str | None = None
+        while not self._closed:
+            changed.clear()
+            known = self._items.get(name)
+            if known is None:
+                return
+            if known.metadata.resource_version != seen:
+                seen = known.metadata.resource_version
+                yield known
+                if is_settled(known):
+                    return
+            else:
+                await changed.wait()
+
+    def _tell(self, name: str) -> None:
+        for changed in self._followers.get(name, ()):
+            changed.set()
+
+
+def _number(execution: NotebookExecution) -> int:
+    return version_number(execution.metadata.resource_version)

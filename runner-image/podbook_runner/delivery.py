@@ -1,0 +1,228 @@
+"""What comes after the last cell: the output is checked, the HTML rendered, everything stored, the manifest last.
+
+An attempt that ended by itself stores all its files and then the manifest. One that was interrupted or timed out is about to be
+killed: it stores notebook, output and log, then a first manifest, then HTML and files, then the manifest again with those in it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from podbook_core.attempt import CellError
+from podbook_core.reasons import Reason
+from podbook_core.store import keys
+from podbook_core.task import Task
+from podbook_runner import document
+from podbook_runner.artifacts import find_artifacts
+from podbook_runner.kernel import Kernel
+from podbook_runner.log import RunLog
+from podbook_runner.outcome import AttemptError, Outcome
+from podbook_runner.output import parse_output
+from podbook_runner.progress import progress_json
+from podbook_runner.redact import Redactor
+from podbook_runner.renderer import Renderer, RenderError
+from podbook_runner.results import Results
+from podbook_runner.stop import Stop
+
+if TYPE_CHECKING:
+    from podbook_runner.execution import Execution
+
+__all__ = ["Delivery", "PublishDeadline", "outcome_without"]
+
+_GRACE_SECONDS = 25.0
+"""A pod is killed 30 s after SIGTERM; what is not stored by then is lost."""
+_EXIT_SECONDS = 3.0
+"""How long the kernel may take for its exit handlers."""
+_RENDER_SECONDS = 120.0
+_MANIFEST_SECONDS = 1.0
+"""Left for the manifest when everything else has used its time."""
+
+
+class PublishDeadline:
+    """Until when results are stored, by the monotonic clock. SIGTERM brings it nearer, so it is asked again each time."""
+
+    def __init__(self, seconds: float, stop: Stop) -> None:
+        self._end = time.monotonic() + seconds
+        self._stop = stop
+
+    def __call__(self) -> float:
+        """The moment."""
+        signalled = self._stop.signalled_at
+        return self._end if signalled is None else min(self._end, signalled + _GRACE_SECONDS)
+
+
+def outcome_without(redactor: Redactor, outcome: Outcome) -> Outcome:
+    """The outcome without secrets in its texts."""
+    error = outcome.error
+    if error is not None:
+        error = CellError(error.cell, redactor.text(error.ename), redactor.text(error.evalue))
+    return Outcome(outcome.outcome, redactor.text(outcome.message), error)
+
+
+@dataclass
+class Delivery:
+    """Turns what the cells left into stored results.
+
+    Args:
+        task: the task.
+        results: stores them.
+        deadline: until when.
+        redactor: knows the secrets.
+        log: the log.
+        source: the notebook as it was fetched, if it was.
+        outputs: ``$PODBOOK_OUTPUT_DIR``.
+        schema: what the contract says of the output; None for anything.
+        execution: the run of the cells, if it came to that.
+        kernel: the kernel, if it was started.
+        renderer: makes the HTML; None where none is wanted.
+    """
+
+    task: Task
+    results: Results
+    deadline: PublishDeadline
+    redactor: Redactor
+    log: RunLog
+    source: Path
+    outputs: Path
+    schema: Any
+    execution: "Execution | None"
+    kernel: Kernel | None
+    renderer: Renderer | None
+
+    def run(self, outcome: Outcome) -> Outcome:
+        """Store everything.
+
+        Args:
+            outcome: how the cells ended.
+
+        Returns:
+            How the attempt ended.
+
+        Raises:
+            AttemptError: ``StorageFailed``: no manifest could be stored.
+        """
+        notebook, outcome = self._notebook(outcome)
+        renderer = self.renderer if notebook is not None and self.execution is not None else None
+        if renderer is not None and notebook is not None:
+            pages = self._pages()
+            renderer.request(
+                notebook, title=self.task.notebook_name, html=pages.get(keys.HTML_FILE), report=pages.get(keys.REPORT_FILE)
+            )
+        if notebook is not None:
+            self.results.notebook(notebook)
+        outcome = self._store_output(outcome)
+        progress = None if self.execution is None else self.execution.progress()
+        if progress is not None:
+            self.results.progress(progress_json(progress))
+        cells = (0, 0) if progress is None else progress[:2]
+        if not outcome.cut_short:
+            return self._store_rest(outcome, renderer, cells)
+        self.results.manifest(outcome_without(self.redactor, outcome), cells)
+        try:
+            return self._store_rest(outcome, renderer, cells)
+        except AttemptError as error:
+            # The first manifest stands, and it is true.
+            self.log.line(error.message)
+            return outcome
+
+    def _store_rest(self, outcome: Outcome, renderer: Renderer | None, cells: tuple[int, int]) -> Outcome:
+        if renderer is not None:
+            outcome = self._store_pages(outcome, renderer)
+        outcome = self._store_artifacts(outcome)
+        self.results.manifest(outcome_without(self.redactor, outcome), cells)
+        return outcome
+
+    def _notebook(self, outcome: Outcome) -> tuple[Path | None, Outcome]:
+        """The notebook to publish: as executed, or as it was fetched when no cell was reached."""
+        if self.execution is None or self.execution.notebook is None:
+            return (self.source if self.source.exists() else None), outcome
+        executed, limit = Path(keys.NOTEBOOK_FILE), self.task.max_notebook_bytes
+        data, removed = document.executed_bytes(self.execution.notebook, self.redactor, limit)
+        _write(executed, data)
+        if removed and outcome.succeeded:
+            message = (
+                f"the executed notebook would have more than {limit} bytes; print less, or write to a file in $PODBOOK_OUTPUT_DIR"
+            )
+            outcome = Outcome(Reason.CELL_FAILED, message, CellError(None, "OutputLimitExceeded", message))
+        return executed, outcome
+
+    def _store_output(self, outcome: Outcome) -> Outcome:
+        """Store what ``save_output`` said, also that of a failed run; only a run that succeeded can break its contract."""
+        text = None if self.execution is None else self.execution.scraps.text
+        if text is None and not outcome.succeeded:
+            return outcome
+        try:
+            value, encoded = parse_output(text if text is None else self.redactor.text(text), self.task.max_output_bytes)
+            if outcome.succeeded:
+                self._check_output(text is not None, value)
+        except AttemptError as error:
+            return self._unless_failed(outcome, error)
+        self.results.output(encoded)
+        return outcome
+
+    def _check_output(self, saved: bool, value: Any) -> None:
+        if self.schema is None or self.schema is True:
+            return
+        if not saved:
+            raise AttemptError(
+                Reason.INVALID_OUTPUT,
+                "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
+            )
+        from podbook_core.validation import ContractValidator, ValidationStalledError  # noqa: PLC0415 - few runs come here
+
+        with ContractValidator(workers=1) as validator:
+            try:
+                violations = validator.violations(self.schema, value)
+            except ValidationStalledError as error:
+                problem = f"the output could not be checked: {error}; simplify the contract"
+                raise AttemptError(Reason.INVALID_OUTPUT, problem) from None
+        if violations:
+            broken = "; ".join(item.sentence() for item in violations)
+            raise AttemptError(Reason.INVALID_OUTPUT, f"the output breaks the contract: {broken}")
+
+    def _store_artifacts(self, outcome: Outcome) -> Outcome:
+        if self.kernel is not None:
+            if outcome.succeeded:
+                self.kernel.wait(_EXIT_SECONDS)
+            self.kernel.kill()
+        try:
+            artifacts, skipped = find_artifacts(self.outputs, max_files=self.task.max_files, max_bytes=self.task.max_files_bytes)
+        except AttemptError as error:
+            return self._unless_failed(outcome, error)
+        for line in skipped:
+            self.log.line(line)
+        for artifact in artifacts:
+            self.results.artifact(artifact)
+        return outcome
+
+    def _store_pages(self, outcome: Outcome, renderer: Renderer) -> Outcome:
+        end = time.monotonic() + _RENDER_SECONDS
+        try:
+            renderer.result(lambda: min(end, self.deadline() - _MANIFEST_SECONDS))
+        except RenderError as error:
+            problem = AttemptError(Reason.RENDER_FAILED, f"the HTML could not be rendered: {error}")
+            return self._unless_failed(outcome, problem)
+        for name, path in self._pages().items():
+            self.results.page(name, self.redactor.text(path.read_text()).encode())
+        return outcome
+
+    def _unless_failed(self, outcome: Outcome, error: AttemptError) -> Outcome:
+        """The error is the outcome, unless the cells had failed already: then it is a line in the log."""
+        self.log.line(error.message)
+        return Outcome(error.reason, error.message) if outcome.succeeded else outcome
+
+    def _pages(self) -> Mapping[str, Path]:
+        wanted = {keys.HTML_FILE: self.task.html, keys.REPORT_FILE: self.task.report}
+        return {name: Path(name).absolute() for name, asked in wanted.items() if asked}
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise AttemptError(
+            Reason.CONFIGURATION_ERROR,
+            f"the executed notebook cannot be written to {path.parent.absolute()}: {error.strerror or error}; give it more space",
+        ) from error

@@ -1,0 +1,108 @@
+"""Names, sizes and addresses that no honest client sends: each gets a problem document, and nothing else happens."""
+
+import socket
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+
+from .server import Server
+
+NAMES = ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "a%2fb", "a%00b", "x" * 300, "名前", "a b", "-a", ".a", "a\\b", "a%0ab", "%"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("method", "template"),
+    [
+        ("GET", "/v1/notebooks/{}"),
+        ("PUT", "/v1/notebooks/{}"),
+        ("GET", "/v1/notebooks/{}/versions"),
+        ("POST", "/v1/run/{}"),
+        ("POST", "/v1/notebooks/{}/executions"),
+        ("GET", "/v1/executions/{}"),
+        ("GET", "/v1/executions/{}/html"),
+        ("DELETE", "/v1/executions/{}"),
+    ],
+)
+def test_bad_names_reach_nothing(server: Server, method: str, template: str, name: str) -> None:
+    status, head, body = raw(server, f"{method} {template.format(quote(name, safe='%'))} HTTP/1.1")
+    assert 400 <= status < 500
+    if status != 400:  # the server itself refuses what is no HTTP
+        assert "application/problem+json" in head
+        assert b'"code"' in body
+
+
+def raw(server: Server, request_line: str) -> tuple[int, str, bytes]:
+    """Send a request as it is; clients would tidy the address first."""
+    parts = urlsplit(server.url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+        connection.sendall(f"{request_line}\r\nHost: {parts.netloc}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        data = b""
+        while chunk := connection.recv(65536):
+            data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.decode("latin-1"), body
+
+
+def test_a_json_body_over_the_limit_is_refused_before_it_is_read(server: Server) -> None:
+    parts = urlsplit(server.url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+        head = f"POST /v1/run/double HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
+        connection.sendall(head.encode() + b'{"x": 1')  # the rest never comes
+        assert b" 413 " in connection.recv(65536).split(b"\r\n")[0]
+
+
+def test_a_body_that_does_not_say_its_length_is_cut_off(client: httpx.Client) -> None:
+    def endless() -> object:
+        for _ in range(200):
+            yield b" " * 65536
+
+    response = client.post("/v1/run/double", content=endless(), headers={"Content-Type": "application/json"})  # type: ignore[arg-type]
+    assert (response.status_code, response.json()["code"]) == (413, "BodyTooLarge")
+
+
+def test_uploads_have_a_limit_too(client: httpx.Client) -> None:
+    response = client.post("/v1/run/mirror", files={"a": ("a", b"x" * 5 * 1024 * 1024)})
+    assert (response.status_code, response.json()["code"]) == (413, "BodyTooLarge")
+
+
+def test_parameters_have_a_limit_of_their_own(client: httpx.Client) -> None:
+    response = client.post("/v1/run/quiet", json={"level": "x" * 300_000})
+    assert (response.status_code, response.json()["code"]) == (413, "ParametersTooLarge")
+
+
+def test_too_many_files_are_refused(client: httpx.Client) -> None:
+    response = client.post("/v1/run/mirror", files=[(f"f{number}", ("a", b"x")) for number in range(40)])
+    assert 400 <= response.status_code < 500
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_broken_form_is_refused(client: httpx.Client) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    response = client.post("/v1/run/mirror", content=b"--x\r\n", headers=headers)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("PATCH", "/v1/executions", 405), ("GET", "/v1/notebooks/", 404)]
+)
+def test_addresses_and_methods_that_do_not_exist(client: httpx.Client, method: str, path: str, status: int) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == status
+
+
+def test_every_response_is_hardened(client: httpx.Client) -> None:
+    for path in ("/", "/v1/notebooks", "/nothing", "/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_an_idempotency_key_must_be_usable(client: httpx.Client) -> None:
+    response = client.post("/v1/run/quiet", headers={"Idempotency-Key": "x" * 201})
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidRequest")

@@ -1,0 +1,158 @@
+"""The catalogue over REST: listed, published, replaced, removed; hostile contracts are refused."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from .samples import SAVE, notebook
+
+IPYNB = {"Content-Type": "application/x-ipynb+json"}
+SUM = notebook(["a = 1\nb = 2", SAVE + "import helper\nsave({'sum': helper.add(a, b)})"])
+
+
+@pytest.fixture
+def draft(client: httpx.Client) -> Iterator[str]:
+    """The address of a notebook that is gone after the test."""
+    yield "/v1/notebooks/draft"
+    client.delete("/v1/notebooks/draft")
+
+
+def test_the_list_tells_what_notebooks_take_and_give(client: httpx.Client) -> None:
+    items = {item["name"]: item for item in client.get("/v1/notebooks").json()["items"]}
+    double = items["double"]
+    assert (double["status"], double["title"], double["kernel"], double["codeCells"]) == ("ready", "Double a number", "python3", 2)
+    assert double["inputSchema"]["required"] == ["x"]
+    assert double["links"]["run"] == "/v1/run/double"
+    assert items["broken"]["status"] == "broken"
+    assert "no JSON" in items["broken"]["message"]
+    assert list(items) == sorted(items)
+
+
+def test_one_notebook_has_its_version_as_entity_tag(client: httpx.Client) -> None:
+    first = client.get("/v1/notebooks/double")
+    assert first.headers["ETag"] == f'"{first.json()["version"]}"'
+    assert client.get("/v1/notebooks/double", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert client.get("/v1/notebooks/broken").json()["status"] == "broken"
+    assert client.get("/v1/notebooks/nothing").json()["code"] == "NotebookNotFound"
+
+
+def test_publishing_replacing_and_removing(client: httpx.Client, draft: str) -> None:
+    first = client.put(draft, content=notebook(["x = 1"]), headers=IPYNB)
+    assert (first.status_code, first.headers["Location"]) == (201, draft)
+    same = client.put(draft, content=notebook(["x = 1"]), headers=IPYNB)
+    assert (same.status_code, same.json()["version"]) == (200, first.json()["version"])
+    second = client.put(draft, content=notebook(["x = 2"]), headers=IPYNB)
+    assert second.status_code == 200
+    versions = client.get(f"{draft}/versions").json()["items"]
+    assert {item["version"]: item["current"] for item in versions} == {
+        first.json()["version"]: False,
+        second.json()["version"]: True,
+    }
+    pinned = client.post(f"{draft}/executions", params={"dryRun": True}, json={"version": first.json()["version"]})
+    assert pinned.json()["resolved"]["version"] == first.json()["version"]
+    assert client.delete(draft).status_code == 204
+    assert client.delete(draft).status_code == 404
+    assert client.post("/v1/run/draft").status_code == 404
+
+
+def test_conditions_keep_two_authors_apart(client: httpx.Client, draft: str) -> None:
+    only_new = {**IPYNB, "If-None-Match": "*"}
+    assert client.put(draft, content=notebook(["x = 1"]), headers={**IPYNB, "If-Match": "*"}).status_code == 412
+    first = client.put(draft, content=notebook(["x = 1"]), headers=only_new)
+    assert first.status_code == 201
+    assert client.put(draft, content=notebook(["x = 2"]), headers=only_new).json()["code"] == "PreconditionFailed"
+    replaced = client.put(draft, content=notebook(["x = 2"]), headers={**IPYNB, "If-Match": first.headers["ETag"]})
+    assert replaced.status_code == 200
+    late = client.put(draft, content=notebook(["x = 3"]), headers={**IPYNB, "If-Match": first.headers["ETag"]})
+    assert (late.status_code, late.json()["code"]) == (412, "PreconditionFailed")
+    assert client.get(draft).json()["version"] == replaced.json()["version"]
+
+
+def test_a_notebook_with_contract_assets_and_models_runs(client: httpx.Client, draft: str) -> None:
+    contract = {
+        "input": {"type": "object", "properties": {"a": {"$ref": "nbschema://amount"}, "b": {"type": "integer"}}},
+        "assets": ["*.py", "data/**"],
+    }
+    files = [
+        ("notebook", ("draft.ipynb", SUM, "application/x-ipynb+json")),
+        ("contract", ("draft.config.json", json.dumps(contract).encode(), "application/json")),
+        ("models", ("amount.json", b'{"type": "integer", "minimum": 1}', "application/json")),
+        ("assets", ("helper.py", b"def add(a, b):\n    return a + b\n", "text/x-python")),
+        ("assets", ("data/deep/table.csv", b"1,2\n", "text/csv")),
+    ]
+    published = client.put(draft, files=files)
+    assert published.status_code == 201, published.text
+    assert published.json()["assets"] == ["data/deep/table.csv", "helper.py"]
+    assert client.post("/v1/run/draft", json={"a": 40}).json() == {"sum": 42}
+    assert client.post("/v1/run/draft", json={"a": 0}).json()["errors"][0]["path"] == "/a"
+
+
+@pytest.mark.parametrize(
+    ("contract", "place"),
+    [
+        (b"{", ""),
+        (b"[]", ""),
+        (b'{"inputs": {}}', "/inputs"),
+        (b'{"schedule": "daily"}', "/schedule"),
+        (b'{"input": {"type": "objekt"}}', "/input/type"),
+        (b'{"input": {"$ref": "http://127.0.0.1:9/x.json"}}', "/input/$ref"),
+        (b'{"input": {"$ref": "nbschema://none"}}', "/input/$ref"),
+        (b'{"input": {"$ref": "#/$defs/none"}}', "/input/$ref"),
+        (b'{"input": {"properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}}', "/input"),
+        (b'{"input": {"properties": {"a": {"pattern": "("}}}}', "/input/properties/a/pattern"),
+        (b'{"input": ' + b'{"items": ' * 500 + b"{}" + b"}" * 500 + b"}", None),
+        (b'{"profile": "gpu"}', "/profile"),
+        (b'{"assets": ["../secret"]}', "/assets/0"),
+        (b'{"title": "' + b"x" * 300_000 + b'"}', ""),
+    ],
+)
+def test_hostile_contracts_are_refused_with_their_place(
+    client: httpx.Client, draft: str, contract: bytes, place: str | None
+) -> None:
+    files = [("notebook", ("draft.ipynb", SUM)), ("contract", ("draft.config.json", contract))]
+    response = client.put(draft, files=files)
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidContract")
+    if place is not None:
+        assert response.json()["errors"][0]["path"] == place
+    assert client.get(draft).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("paths", "globs", "problem"),
+    [
+        (["helper.py"], [], "is not named by the contract's assets"),
+        ([], ["*.csv"], "matches no file that was sent"),
+        (["../helper.py"], ["**"], "is no usable file name"),
+        (["/etc/passwd"], ["**"], "is no usable file name"),
+        (["a.py", "a.py"], ["*.py"], "was sent twice"),
+    ],
+)
+def test_assets_and_contract_must_agree(client: httpx.Client, draft: str, paths: list[str], globs: list[str], problem: str) -> None:
+    files = [("notebook", ("n.ipynb", SUM)), ("contract", ("c.json", json.dumps({"assets": globs}).encode()))]
+    files += [("assets", (path, b"x")) for path in paths]
+    response = client.put(draft, files=files)
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidAssets")
+    assert problem in [error["problem"] for error in response.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"{", "no JSON"), (b"{}", "no nbformat"), (b'{"nbformat": 3, "cells": []}', "nbformat 3"), (b"", "no JSON")],
+)
+def test_what_is_no_notebook_is_refused(client: httpx.Client, draft: str, content: bytes, why: str) -> None:
+    response = client.put(draft, content=content, headers=IPYNB)
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidNotebook")
+    assert why in response.json()["detail"]
+
+
+def test_forms_are_checked(client: httpx.Client, draft: str) -> None:
+    assert "no part notebook" in client.put(draft, files={"contract": ("c", b"{}")}).json()["detail"]
+    assert "unknown parts" in client.put(draft, files={"notebook": ("n", SUM), "extra": ("e", b"")}).json()["detail"]
+    assert client.put(draft, content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_notebooks_of_the_folder_are_changed_there(client: httpx.Client) -> None:
+    for response in (client.put("/v1/notebooks/double", content=SUM, headers=IPYNB), client.delete("/v1/notebooks/double")):
+        assert (response.status_code, response.json()["code"]) == (409, "ManagedByFolder")

@@ -1,0 +1,75 @@
+"""What may be removed, and the index made anew from records."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from podbook_core.history import Entry, milliseconds
+from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
+from podbook_core.reindex import rebuild_index
+from podbook_core.retention import idempotency_over, may_be_expired, orphaned_executions, retention_over
+from podbook_core.store.directory import DirectoryStore
+from podbook_core.transitions import Change, advance
+
+NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def ended(name: str, uid: str, created: datetime) -> NotebookExecution:
+    execution = NotebookExecution(
+        metadata=Metadata(name=name, uid=uid, creation_timestamp=created),
+        spec=Spec(notebook=NotebookRef(name="analysis"), submitted_by="ci"),
+    )
+    status = advance(execution.status, Change(Reason.CANCELLED), generation=1, now=created + timedelta(minutes=1))
+    return execution.with_status(status)
+
+
+def test_retention_counts_from_the_end() -> None:
+    assert retention_over(NOW - 7 * DAY, NOW - 30 * DAY, now=NOW, days=7)
+    assert not retention_over(NOW - 6 * DAY, NOW - 30 * DAY, now=NOW, days=7)
+    assert retention_over(None, NOW - 8 * DAY, now=NOW, days=7)
+
+
+def test_only_entries_old_enough_are_worth_a_look() -> None:
+    assert may_be_expired(Entry(milliseconds(NOW - 8 * DAY), "u", Reason.SUCCEEDED), now=NOW, days=7)
+    assert not may_be_expired(Entry(milliseconds(NOW - 6 * DAY), "u", Reason.SUCCEEDED), now=NOW, days=7)
+
+
+def test_an_idempotency_key_counts_until_a_day_after_the_end() -> None:
+    long_ago = NOW - 30 * DAY
+    assert not idempotency_over(NOW - timedelta(hours=23), long_ago, alive=False, now=NOW)
+    assert idempotency_over(NOW - timedelta(hours=24), long_ago, alive=False, now=NOW)
+    assert not idempotency_over(None, long_ago, alive=True, now=NOW)
+    assert not idempotency_over(None, NOW - timedelta(hours=1), alive=False, now=NOW)
+    assert idempotency_over(None, long_ago, alive=False, now=NOW)
+
+
+def test_orphans_are_what_neither_lives_nor_has_a_record() -> None:
+    keys = [
+        "executions/recorded/attempts/a/output.json",
+        "executions/recorded/record.json",
+        "executions/alive/attempts/a/progress.json",
+        "executions/forgotten/attempts/a/log.txt",
+    ]
+    assert orphaned_executions(keys, {"alive"}) == {"forgotten"}
+
+
+def test_an_index_is_rebuilt_from_records(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    records = RecordStore(store)
+    for number in range(3):
+        records.close(ended(f"analysis-{number}", f"uid-{number}", NOW + number * DAY), None)
+    before = store.list("index/")
+    store.delete_prefix("index/")
+    store.delete_prefix("names/")
+    stray = f"index/all/{before[0].rpartition('/')[2].replace('uid-2', 'uid-9')}"
+    store.put(stray, b"")
+
+    assert rebuild_index(store) == (3, 1)
+
+    assert store.list("index/") == before
+    record = records.read_by_name("analysis-1")
+    assert record is not None
+    assert record.execution.uid == "uid-1"
+    assert rebuild_index(store) == (3, 0)

@@ -1,0 +1,101 @@
+"""Small notebooks and executions of them, for the tests of the embedded backend."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from podbook_api.backends.base import ExecutionBackend
+from podbook_core.contract import parse_contract
+from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.names import execution_name
+from podbook_core.store.base import ObjectStore
+from podbook_core.versions import VersionStore, build_bundle
+
+SAVE = (
+    "from IPython.display import display\n"
+    "import json\n"
+    "def save(value):\n"
+    "    data = {'name': 'nbschema_outputs', 'data': json.dumps(value), 'encoder': 'text', 'version': 1}\n"
+    "    display({'application/scrapbook.scrap.text+json': data}, raw=True)\n"
+)
+DETACHED = (
+    "import signal, subprocess, sys\n"
+    "code = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)'\n"
+    "subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\n"
+)
+"""Starts a process that leaves the kernel's session and ignores SIGTERM."""
+NOTEBOOKS: dict[str, list[str]] = {
+    "double": ["x = 1", SAVE + "save({'twice': 2 * x})"],
+    "sleeper": ["seconds = 60", "print('asleep')", "import time; time.sleep(seconds)", SAVE + "save({'slept': seconds})"],
+    "raising": ["raise ValueError('no such customer')"],
+    "killer": [DETACHED + "import os; os.kill(os.getppid(), signal.SIGKILL)", "import time; time.sleep(60)"],
+    "frozen": [DETACHED + "import os, time; time.sleep(0.5); os.kill(os.getppid(), signal.SIGSTOP); time.sleep(300)"],
+    "twice": [
+        "marker = ''",
+        (
+            "import os, pathlib, signal\n"
+            "if not pathlib.Path(marker).exists():\n"
+            "    pathlib.Path(marker).touch()\n"
+            "    os.kill(os.getppid(), signal.SIGKILL)"
+        ),
+        SAVE + "save({'attempt': 2})",
+    ],
+}
+"""``killer`` and ``frozen`` end and stop their own runner; ``twice`` does so in its first attempt only."""
+CONTRACTS: dict[str, dict[str, Any]] = {
+    "double": {
+        "input": {"type": "object", "properties": {"x": {"type": "integer"}}, "additionalProperties": False},
+        "output": {"type": "object", "properties": {"twice": {"type": "integer"}}, "required": ["twice"]},
+    },
+}
+
+
+def notebook_bytes(cells: list[str]) -> bytes:
+    """A notebook whose first cell holds the parameters."""
+    return json.dumps(
+        {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "id": f"cell-{number}",
+                    "metadata": {"tags": ["parameters"]} if number == 0 else {},
+                    "execution_count": None,
+                    "outputs": [],
+                    "source": source,
+                }
+                for number, source in enumerate(cells)
+            ],
+        }
+    ).encode()
+
+
+def publish(store: ObjectStore, name: str, cells: list[str], contract: dict[str, Any] | None = None) -> str:
+    """Publish a notebook; returns its version."""
+    parsed = None if contract is None else parse_contract(json.dumps(contract).encode(), models=lambda _: None)
+    return VersionStore(store).publish(build_bundle(name, notebook_bytes(cells), parsed, ()), now=datetime.now(UTC)).version
+
+
+def publish_all(store: ObjectStore) -> None:
+    """Publish every notebook of this module."""
+    for name, cells in NOTEBOOKS.items():
+        publish(store, name, cells, CONTRACTS.get(name))
+
+
+def new_execution(notebook: str, **spec: Any) -> NotebookExecution:
+    """An execution to be created, without HTML: rendering takes longer than these cells."""
+    wanted = {"notebook": NotebookRef(name=notebook), "outputs": {"html": False, "report": False}, **spec}
+    return NotebookExecution(metadata=Metadata(name=execution_name(notebook)), spec=Spec.model_validate(wanted))
+
+
+async def settle(backend: ExecutionBackend, name: str) -> NotebookExecution:
+    """Follow an execution to its end."""
+    last = None
+    async with backend.watch(name) as states:
+        async for state in states:
+            last = state
+    assert last is not None
+    assert last.status.terminal
+    return last

@@ -1,0 +1,83 @@
+"""The sweeper removes what is old or forgotten, and nothing else."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+from tests.embedded.samples import new_execution
+
+from podbook_api.embedded.data_dir import DataDir
+from podbook_api.embedded.sweeper import Sweeper
+from podbook_api.services.idempotency import Entry
+from podbook_core.model import NotebookExecution
+from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
+from podbook_core.store.directory import DirectoryStore
+from podbook_core.transitions import Change, advance
+
+NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def alive(uid: str, created: datetime) -> NotebookExecution:
+    execution = new_execution("double")
+    metadata = execution.metadata.model_copy(update={"uid": uid, "creation_timestamp": created})
+    return execution.model_copy(update={"metadata": metadata})
+
+
+def ended(uid: str, created: datetime) -> NotebookExecution:
+    execution = alive(uid, created)
+    return execution.with_status(advance(execution.status, Change(Reason.CANCELLED), generation=1, now=created))
+
+
+def sweeper(store: DirectoryStore, data: DataDir, *live: NotebookExecution, days: int | None = None) -> Sweeper:
+    async def living() -> list[NotebookExecution]:
+        return list(live)
+
+    return Sweeper(store, data, live=living, retention_days=days, clock=lambda: NOW)
+
+
+async def test_records_go_after_retention_days_with_all_their_objects(store: DirectoryStore, data: DataDir) -> None:
+    records = RecordStore(store)
+    old, young = ended("old", NOW - 8 * DAY), ended("young", NOW - 6 * DAY)
+    for item in (old, young):
+        store.put(f"executions/{item.uid}/attempts/a/log.txt", b"text")
+        records.close(item, None)
+    assert await sweeper(store, data).sweep() == 0
+    assert await sweeper(store, data, days=7).sweep() == 1
+    assert records.read("old") is None
+    assert store.list("executions/old/") == []
+    assert records.read("young") is not None
+    assert [key.rpartition("/")[2].split("-")[1] for key in store.list("index/all/")] == ["young"]
+
+
+async def test_idempotency_keys_go_a_day_after_the_end_and_never_before(store: DirectoryStore, data: DataDir) -> None:
+    over, recent, living = ended("over", NOW - 3 * DAY), ended("recent", NOW - DAY / 2), alive("living", NOW - 9 * DAY)
+    for item in (over, recent):
+        RecordStore(store).close(item, None)
+    for item in (over, recent, living):
+        store.put(f"idempotency/{item.uid}", Entry("0" * 64, item.name, item.created).to_json())
+    await sweeper(store, data, living).sweep()
+    assert store.list("idempotency/") == ["idempotency/living", "idempotency/recent"]
+
+
+async def test_forgotten_attempts_and_working_directories_go(store: DirectoryStore, data: DataDir) -> None:
+    living = alive("living", NOW)
+    for uid in ("living", "forgotten", "fresh"):
+        store.put(f"executions/{uid}/attempts/a/log.txt", b"text")
+        (data.work / uid / "attempt").mkdir(parents=True)
+    for uid, age in (("living", 5 * DAY), ("forgotten", 5 * DAY), ("fresh", DAY / 24)):
+        moment = (NOW - age).timestamp()
+        for folder in (data.store / "executions" / uid, data.store / "executions" / uid / "attempts"):
+            os.utime(folder, (moment, moment))
+    await sweeper(store, data, living).sweep()
+    assert store.list("executions/") == ["executions/fresh/attempts/a/log.txt", "executions/living/attempts/a/log.txt"]
+    assert [path.name for path in data.work.iterdir()] == ["living"]
+
+
+async def test_results_of_an_execution_whose_document_is_damaged_stay(store: DirectoryStore, data: DataDir) -> None:
+    store.put("executions/unknown/attempts/a/log.txt", b"text")
+    for folder in (data.store / "executions/unknown", data.store / "executions/unknown/attempts"):
+        os.utime(folder, (0, 0))
+    (data.live / "double-x.damaged").write_bytes(b"{")
+    await sweeper(store, data).sweep()
+    assert store.list("executions/unknown/") == ["executions/unknown/attempts/a/log.txt"]

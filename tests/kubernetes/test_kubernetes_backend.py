@@ -1,0 +1,185 @@
+"""The Kubernetes backend on a real API server: the contract of all backends, several replicas, outages."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests.embedded.backend_contract import BackendContract
+from tests.kubernetes.conftest import EXECUTIONS, ControlPlane
+from typing_extensions import override
+
+from podbook_api.backends.base import (
+    BackendUnavailableError,
+    InvalidExecutionError,
+    QueueFullError,
+)
+from podbook_api.backends.kubernetes import KubernetesBackend
+from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.names import execution_name
+from podbook_core.reasons import Reason
+
+pytestmark = pytest.mark.controlplane
+
+Start = Callable[..., Any]
+
+
+def new_execution(notebook: str = "quick", labels: dict[str, str] | None = None, **spec: Any) -> NotebookExecution:
+    """An execution to be created."""
+    metadata = Metadata(name=execution_name(notebook), labels=labels or {})
+    return NotebookExecution(metadata=metadata, spec=Spec.model_validate({"notebook": NotebookRef(name=notebook), **spec}))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens elsewhere."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event of this process
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.usefixtures("player")
+class TestKubernetesBackend(BackendContract):
+    @pytest_asyncio.fixture
+    async def backend(self, start_backend: Start) -> KubernetesBackend:
+        made: KubernetesBackend = await start_backend()
+        return made
+
+    @override
+    def quick(self, **spec: Any) -> NotebookExecution:
+        return new_execution(**spec)
+
+    @override
+    def long(self) -> NotebookExecution:
+        return new_execution("long")
+
+
+async def test_what_one_replica_wrote_another_reads(start_backend: Start) -> None:
+    first, second = await start_backend(), await start_backend()
+    for _ in range(10):
+        created = await first.create(new_execution("long"))
+        found = await second.get(created.name)
+        assert found is not None
+        assert found.uid == created.uid
+        await second.cancel(created.name)
+        seen = await first.get(created.name)
+        assert seen is not None
+        assert seen.spec.cancel
+
+
+@pytest.mark.usefixtures("player")
+async def test_every_replica_hears_of_every_execution(start_backend: Start) -> None:
+    first, second = await start_backend(), await start_backend()
+    names = {(await first.create(new_execution())).name for _ in range(20)}
+    assert {item.name for item in await first.live()} == names
+    await until(lambda: {item.name for item in second._live.all() if item.status.terminal} == names)
+
+
+async def test_a_resource_made_by_kubectl_is_an_execution_too(start_backend: Start, client: httpx.AsyncClient) -> None:
+    backend = await start_backend()
+    body = {
+        "apiVersion": "podbook.dev/v1alpha1",
+        "kind": "NotebookExecution",
+        "metadata": {"name": "by-hand", "annotations": {"note": "x"}, "finalizers": []},
+        "spec": {"notebook": {"name": "quick"}},
+    }
+    assert (await client.post(EXECUTIONS, json=body)).status_code == 201
+    found = await backend.get("by-hand")
+    assert found is not None
+    assert found.status.reason is Reason.PENDING
+    async with backend.watch("by-hand") as states:
+        first = await anext(states)
+        assert first.uid == found.uid
+        assert (await client.delete(f"{EXECUTIONS}/by-hand")).status_code == 200
+        assert [state async for state in states] == []
+    assert await backend.get("by-hand") is None
+
+
+async def test_no_more_wait_than_may(start_backend: Start) -> None:
+    backend = await start_backend(max_queued=3)
+    answers = await asyncio.gather(*(backend.create(new_execution()) for _ in range(6)), return_exceptions=True)
+    assert sum(isinstance(answer, NotebookExecution) for answer in answers) == 3
+    refused = [answer for answer in answers if isinstance(answer, QueueFullError)]
+    assert len(refused) == 3
+    assert (refused[0].waiting, refused[0].limit, refused[0].retry_after > 0) == (3, 3, True)
+
+
+async def test_large_parameters_pass_and_are_watched(start_backend: Start) -> None:
+    backend = await start_backend()
+    created = await backend.create(new_execution(parameters={"text": "é\u2028" * 60_000}))
+    other = await start_backend()
+    assert (await other.get(created.name)) == created
+    await backend.cancel(created.name)
+    await until(lambda: any(item.spec.cancel for item in other._live.all()))
+
+
+async def test_what_the_cluster_will_not_take_is_said(start_backend: Start) -> None:
+    backend = await start_backend()
+    with pytest.raises(InvalidExecutionError, match=r"metadata\.labels"):
+        await backend.create(new_execution(labels={"a": "not a label value!"}))
+
+
+async def test_an_outage_is_said_and_survived(
+    start_backend: Start, control_plane: ControlPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend, other = await start_backend(), await start_backend()
+    running = await backend.create(new_execution("long"))
+    async with backend.watch(running.name) as states:
+        assert (await anext(states)).uid == running.uid
+        control_plane.kill_api_server()
+        try:
+            for call in (
+                lambda: backend.create(new_execution()),
+                lambda: backend.get(running.name),
+                lambda: backend.cancel(running.name),
+                lambda: backend.remove(running.name, running.uid),
+                backend.check,
+            ):
+                with pytest.raises(BackendUnavailableError, match="cannot be reached") as caught:
+                    await call()
+                assert caught.value.retry_after > 0
+            late = KubernetesBackend("default")
+            starting = asyncio.create_task(late.start())
+            await until(lambda: backend._lost_at is not None)
+        finally:
+            control_plane.start_api_server()
+        await starting
+        # Whoever was waiting hears what happens from now on, without asking again.
+        assert await other.cancel(running.name) is not None
+        async with asyncio.timeout(60):
+            assert (await anext(states)).spec.cancel
+    await backend.check()
+    await until(late._is_fresh)
+    assert [item.uid for item in await late.live()] == [running.uid]
+    await late.stop()
+    assert "is interrupted" in caplog.text
+
+
+async def test_a_cluster_that_is_not_set_up(start_backend: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = await start_backend()
+    backend._path = backend._path.replace("v1alpha1", "v9")
+    with pytest.raises(BackendUnavailableError, match="not set up for executions"):
+        await backend.create(new_execution())
+    monkeypatch.setenv("KUBECONFIG", "missing")
+    with pytest.raises(BackendUnavailableError, match="no usable configuration"):
+        await KubernetesBackend("default").start()
+
+
+async def test_stopping_ends_those_who_wait(start_backend: Start) -> None:
+    backend = await start_backend()
+    created = await backend.create(new_execution("long"))
+    async with backend.watch(created.name) as states:
+        await anext(states)
+        rest = asyncio.create_task(collect(states))
+        await asyncio.sleep(0)
+        await backend.stop()
+        async with asyncio.timeout(30):
+            assert await rest == []
+    with pytest.raises(BackendUnavailableError):
+        await backend.live()
+
+
+async def collect(states: Any) -> list[NotebookExecution]:
+    """Everything that comes."""
+    return [state async for state in states]
