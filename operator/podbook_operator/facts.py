@@ -104,6 +104,11 @@ class Facts:
     _waiting: dict[str, Waiting] = field(default_factory=dict)
     _holding: dict[str, tuple[str | None, str]] = field(default_factory=dict)
 
+    def knows(self, body: Mapping[str, Any]) -> bool:
+        """Whether exactly this version of an execution is known already."""
+        known = self.entries.get(body["metadata"]["name"])
+        return known is not None and known.resource_version == body["metadata"].get("resourceVersion") != ""
+
     def put_execution(self, body: Mapping[str, Any]) -> Entry:
         """Learn of an execution; an older word than what is known is ignored. Returns what is known now."""
         entry = distil(body)

@@ -48,15 +48,16 @@ def register(
 
     @kopf.index(*_EXECUTIONS, registry=registry, id="executions")
     async def learn_execution(body: kopf.Body, **_: Any) -> None:
-        wake(facts.put_execution(dict(body)).name)
+        if not facts.knows(body):  # an echo of the operator's own write is no news
+            wake(facts.put_execution(body).name)
 
     @kopf.index(*_JOBS, registry=registry, id="jobs")
     async def learn_job(body: kopf.Body, **_: Any) -> None:
-        wake(facts.put_job(dict(body)))
+        wake(facts.put_job(body))
 
     @kopf.index(*_PODS, registry=registry, id="pods")
     async def learn_pod(body: kopf.Body, **_: Any) -> None:
-        wake(facts.put_pod(dict(body)))
+        wake(facts.put_pod(body))
 
     def deleted(event: Any, **_: Any) -> bool:
         return bool(event["type"] == "DELETED")
@@ -73,11 +74,11 @@ def register(
 
     @kopf.on.event(*_JOBS, registry=registry, id="job-gone", when=deleted)
     async def job_gone(body: kopf.Body, **_: Any) -> None:
-        wake(facts.drop_job(dict(body)))
+        wake(facts.drop_job(body))
 
     @kopf.on.event(*_PODS, registry=registry, id="pod-gone", when=deleted)
     async def pod_gone(body: kopf.Body, **_: Any) -> None:
-        wake(facts.drop_pod(dict(body)))
+        wake(facts.drop_pod(body))
 
     @kopf.on.probe(registry=registry, id="operator")
     async def probe(**_: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import kopf
 
-from podbook_core import API_GROUP
 from podbook_core.store.base import StoreError, StoreUnavailableError
 from podbook_core.store.s3 import S3Store
 from podbook_core.validation import ContractValidator
@@ -18,16 +17,16 @@ from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
 from podbook_operator.handlers import WATCHED, register
 from podbook_operator.health import Health
-from podbook_operator.job import MANAGED_BY
 from podbook_operator.metrics import Metrics
 from podbook_operator.plan import Policy
 from podbook_operator.reconcile import Reconciler
 from podbook_operator.settings import Settings, read_profiles
 from podbook_operator.storage import Storage
 from podbook_operator.sweeper import Sweeper
+from podbook_operator.watching import kopf_settings
 from podbook_operator.workqueue import WorkQueue
 
-__all__ = ["kopf_settings", "policy_from", "run"]
+__all__ = ["policy_from", "run"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,29 +41,6 @@ def policy_from(settings: Settings) -> Policy:
         configuration_grace=settings.configuration_grace_seconds,
         progress_interval=settings.progress_seconds,
     )
-
-
-def kopf_settings() -> kopf.OperatorSettings:
-    """How kopf watches: with time-outs on both sides, and without anything of its own on any object."""
-    settings = kopf.OperatorSettings()
-    # Without both time-outs a watch can go silent and nobody notices (kopf#585, kopf#957).
-    settings.watching.server_timeout = 240
-    settings.watching.client_timeout = 260
-    settings.watching.connect_timeout = 10
-    mine = f"app.kubernetes.io/managed-by={MANAGED_BY}"
-    settings.watching.label_selectors["batch", "v1", "jobs"] = mine
-    settings.watching.label_selectors["", "v1", "pods"] = mine
-    settings.networking.request_timeout = 30
-    settings.networking.enforce_retry_after = True
-    settings.posting.enabled = False
-    settings.scanning.disabled = True
-    settings.peering.standalone = True
-    settings.process.ultimate_exiting_timeout = 25
-    # Unused, and still its own: two operators in one namespace must never share a prefix.
-    settings.persistence.finalizer = f"{API_GROUP}/operator"
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{API_GROUP}")
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"operator.{API_GROUP}")
-    return settings
 
 
 class _Operator:

@@ -1,5 +1,6 @@
 """One installation of the chart, shared by the tests of the session."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -22,7 +23,7 @@ def environment() -> Environment:
 
 @pytest.fixture(scope="session")
 def podbook(environment: Environment) -> Iterator[Installation]:
-    """Podbook with the sample notebooks published."""
+    """Podbook with the sample notebooks published; ``KEEP=1`` leaves it there, for working on a test."""
     installation = Installation(environment, "podbook-e2e")
     installation.install()
     try:
@@ -30,4 +31,6 @@ def podbook(environment: Environment) -> Iterator[Installation]:
             installation.publish(name, sample)
         yield installation
     finally:
-        installation.remove()
+        installation.close()
+        if not os.environ.get("KEEP"):
+            installation.remove()

@@ -250,7 +250,7 @@ class Installation:
         job = self.custom_resource(name).get("status", {}).get("jobName")
         return self.runs.list("pods", f"batch.kubernetes.io/job-name={job}") if job else []
 
-    def resource(self, notebook: str, parameters: Mapping[str, Any] | None = None, **spec: Any) -> Document:
+    def resource(self, notebook: str, parameters: Mapping[str, Any] | None = None, /, **spec: Any) -> Document:
         """A NotebookExecution as a person would write it."""
         return {
             "apiVersion": "podbook.dev/v1alpha1",

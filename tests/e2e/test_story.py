@@ -76,7 +76,7 @@ def test_kubectl_tells_the_story(podbook: Installation) -> None:
 
     described = podbook.runs("describe", "nbx", name)
     events = described.partition("\nEvents:")[2]
-    for word in ("Started", "Succeeded"):
+    for word in ("Running", "Succeeded"):
         assert word in events, f"kubectl describe shows no event {word}:\n{described}"
 
     explained = podbook.runs("explain", "nbx.spec")

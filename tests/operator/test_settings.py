@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from podbook_operator.main import kopf_settings, policy_from
+from podbook_operator.main import policy_from
 from podbook_operator.settings import ProfilesError, Settings, read_profiles
+from podbook_operator.watching import kopf_settings
 
 
 def test_settings_come_from_the_environment_and_hide_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
