@@ -3,13 +3,13 @@
 import json
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import uvicorn
 from pydantic import ValidationError
 
 from podbook_api.app import create_app
-from podbook_api.backends.base import BackendError
 from podbook_api.backends.kubernetes import KubernetesBackend
 from podbook_api.context import Context, NoFolder
 from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
@@ -26,6 +26,9 @@ __all__ = ["SetupError", "build_context", "main"]
 _log = logging.getLogger(__name__)
 DRAIN_SECONDS = 20
 """How long open requests may take after SIGTERM; the pod's grace period is longer."""
+
+
+BUCKET_RETRY_SECONDS = 3.0
 
 
 class SetupError(Exception):
@@ -59,18 +62,38 @@ def main() -> int:
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
+        stopped = threading.Event()
+        if isinstance(context.store, S3Store):
+            threading.Thread(target=ensure_bucket, args=(context.store, stopped), name="bucket", daemon=True).start()
         try:
             server.run()
         except KeyboardInterrupt:
             return 0
-        except BackendError as error:
-            sys.stderr.write(f"podbook-api: {error}\n")
-            return 2
+        finally:
+            stopped.set()
     return 0 if server.started else 2
 
 
+def ensure_bucket(store: S3Store, stopped: threading.Event) -> None:
+    """Create the bucket where it is missing; in a new cluster the store may come up after us, so this tries until it works.
+
+    Meanwhile requests that need the store get 503.
+    """
+    said = ""
+    while not stopped.is_set():
+        try:
+            store.ensure_bucket()
+        except StoreUnavailableError as error:
+            if str(error) != said:
+                said = str(error)
+                _log.warning("the store cannot be used yet: %s", said)
+            stopped.wait(BUCKET_RETRY_SECONDS)
+        else:
+            return
+
+
 def build_context(settings: ApiSettings) -> Context:
-    """Put the parts of the cluster's API together. Nothing is connected yet but the store's client.
+    """Put the parts of the cluster's API together. Nothing is connected yet.
 
     Raises:
         SetupError: something named in the settings is missing or cannot be used.
@@ -85,11 +108,6 @@ def build_context(settings: ApiSettings) -> Context:
         keys = _keys(settings)
     except (StoreUnavailableError, InvalidSecretError, InvalidKeysFileError) as error:
         raise SetupError(str(error)) from error
-    try:
-        store.ensure_bucket()
-    except StoreUnavailableError as error:
-        # It may come later: until then requests get 503, and /readyz says why.
-        _log.warning("the store cannot be used yet: %s", error)
     return Context(
         store=store,
         backend=KubernetesBackend(settings.namespace, max_queued=settings.max_queued),

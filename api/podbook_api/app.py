@@ -83,6 +83,7 @@ def _services(context: Context, app: FastAPI) -> Services:
     def base() -> Mapping[str, Any]:
         return app.openapi()
 
+    metrics = Metrics()
     notebook_service = NotebookService(context, threads=threads, checks=checks)
     execution_service = ExecutionService(context, threads=threads)
     result_service = ResultService(context, execution_service, threads=threads)
@@ -92,7 +93,7 @@ def _services(context: Context, app: FastAPI) -> Services:
         submitter=Submitter(context, notebook_service, threads=threads, checks=checks),
         executions=execution_service,
         results=result_service,
-        events=EventHub(context.backend, execution_service, result_service),
+        events=EventHub(context.backend, execution_service, result_service, open_streams=metrics.streams),
         documents=OpenApiDocuments(base, anonymous=not context.keys.required),
-        metrics=Metrics(),
+        metrics=metrics,
     )

@@ -7,10 +7,12 @@ went between two looks is not told.
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prometheus_client import Gauge
 from sse_starlette import ServerSentEvent
 
 from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
@@ -24,6 +26,7 @@ from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["EventHub", "State", "state_events", "state_id"]
 
+_log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
 """How often the progress of a watched execution is read from the store."""
 _RETRY_SECONDS = 2.0
@@ -76,6 +79,7 @@ class _Follower:
     def __init__(self, execution: NotebookExecution) -> None:
         self.state = State(execution, execution.status.progress)
         self.ended = False
+        self.failed = False
         self.watchers = 0
         self.changed = asyncio.Condition()
         self.task: asyncio.Task[None] | None = None
@@ -83,7 +87,7 @@ class _Follower:
     async def differs_from(self, seen: State) -> None:
         """Wait until there is something a watcher of ``seen`` does not know."""
         async with self.changed:
-            await self.changed.wait_for(lambda: self.state is not seen or self.ended)
+            await self.changed.wait_for(lambda: self.state is not seen or self.ended or self.failed)
 
     async def tell(
         self, *, execution: NotebookExecution | None = None, progress: Progress | None = None, ended: bool = False
@@ -102,10 +106,11 @@ class _Follower:
 
 
 class EventHub:
-    """Follows executions for whoever watches them."""
+    """Follows executions for whoever watches them. ``open_streams`` counts the watchers."""
 
-    def __init__(self, backend: ExecutionBackend, executions: ExecutionService, results: ResultService) -> None:
+    def __init__(self, backend: ExecutionBackend, executions: ExecutionService, results: ResultService, *, open_streams: Gauge) -> None:
         self._backend = backend
+        self._open_streams = open_streams
         self._executions = executions
         self._results = results
         self._followers: dict[str, _Follower] = {}
@@ -115,8 +120,16 @@ class EventHub:
 
         The last event is ``end``, with the reason as data; a stream that breaks off without it can be resumed.
         """
+        with self._open_streams.track_inprogress():
+            async for event in self._events(execution, last_id):
+                yield event
+
+    async def _events(self, execution: NotebookExecution, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
         async with self._following(execution) as follower:
             while True:
+                if follower.failed:
+                    # Nobody follows any more: the stream breaks off without its last event, and the client comes again.
+                    raise RuntimeError(f"execution {execution.name} could not be followed")
                 state, ended = follower.state, follower.ended
                 for event in state_events(state, last_id):
                     yield event
@@ -166,6 +179,11 @@ class EventHub:
                         return
                 except (BackendUnavailableError, StoreUnavailableError):
                     await asyncio.sleep(_RETRY_SECONDS)  # watchers keep the last state and the heartbeat meanwhile
+        except Exception:
+            _log.exception("execution %s cannot be followed", follower.state.execution.name)
+            async with follower.changed:
+                follower.failed = True
+                follower.changed.notify_all()
         finally:
             poller.cancel()
 

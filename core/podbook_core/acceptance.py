@@ -4,6 +4,7 @@ The API asks before it creates an execution, so that a caller gets 422; operator
 ``kubectl apply`` comes past no API. What was accepted is fixed: this version, these parameters, this time-out.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from podbook_core.versions import Version
 from podbook_core.violations import Violation
 
 __all__ = ["Accepted", "Limits", "Refused", "accept", "limits"]
+
+
+_VARIABLE = re.compile(r"[^\W\d][\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,16 @@ def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: C
 
 
 def check_parameters(version: Version, parameters: Mapping[str, Any], validator: ContractValidator) -> list[Violation]:
-    """What the parameters break of the input contract; a contract that stalls counts as one violation."""
+    """What the parameters break of the input contract; a contract that stalls counts as one violation.
+
+    Names that no language could assign to are refused as well: papermill writes them into code as they are.
+    """
+    odd = [name for name in parameters if not _VARIABLE.fullmatch(name)]
+    if odd:
+        return [
+            Violation(f"/{name[:80]}", "is no name of a variable", "letters, digits and _, not starting with a digit")
+            for name in odd[:20]
+        ]
     try:
         return validator.violations(version.contract.input, dict(parameters))
     except ValidationStalledError as error:

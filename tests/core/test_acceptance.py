@@ -154,3 +154,15 @@ def test_profiles_from_plain_data() -> None:
     assert parse_profiles({"default": {"timeoutSeconds": 5}})["default"].timeout_seconds == 5
     with pytest.raises(ValueError, match="nodeselector"):
         parse_profiles({"large": {"nodeselector": {}}})
+
+
+@pytest.mark.parametrize("name", ["customer-name", "a b", "1st", "", "x = 1; import os", "x\n"])
+def test_a_name_that_is_no_variable_is_refused(validator: ContractValidator, name: str) -> None:
+    decision = refused(validator, spec(parameters={name: 1}), Contract())
+    assert decision.reason is Reason.INVALID_PARAMETERS
+    assert decision.violations[0].problem == "is no name of a variable"
+
+
+@pytest.mark.parametrize("name", ["year", "_x", "größe", "my.param"])
+def test_names_of_some_language_pass(validator: ContractValidator, name: str) -> None:
+    assert isinstance(accept(spec(parameters={name: 1}), version(Contract()), PROFILES, validator), Accepted)

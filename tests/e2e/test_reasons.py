@@ -33,7 +33,7 @@ class Case:
 
 CASES = {
     "a cell raises": Case("raising", "CellFailed", "contoso", 424, partial="KeyError"),
-    "the kernel's process ends": Case("exiting", "KernelDied", "", 424, partial="os._exit"),
+    "the kernel's process ends": Case("exiting", "KernelDied", "", 424, partial="exit code 3"),
     "memory over the limit": Case("hungry", "OutOfMemory", "", 424, {"profile": "tight"}, partial="eating"),
     "an endless loop": Case("endless", "TimedOut", "", 504, {"timeoutSeconds": 8}, partial="round and round"),
     "the output breaks its contract": Case("breaking", "InvalidOutput", "total", 424, partial="many"),
@@ -98,8 +98,11 @@ def test_reason(podbook: Installation, executions: Mapping[str, str], cause: str
 
 
 def test_the_failing_cell_is_named(podbook: Installation, executions: Mapping[str, str]) -> None:
-    error = podbook.ended(executions["a cell raises"])["status"]["error"]
-    assert error == {"cell": 1, "ename": "KeyError", "evalue": "'contoso'"}
+    name = executions["a cell raises"]
+    error = podbook.ended(name)["status"]["error"]
+    assert (error["ename"], error["evalue"]) == ("KeyError", "'contoso'")
+    executed = podbook.http.get(f"/v1/executions/{name}/notebook").json()
+    assert "".join(executed["cells"][error["cell"]]["source"]) == 'revenue["contoso"]'
 
 
 def test_rest_refuses_bad_parameters_before_anything_starts(podbook: Installation) -> None:

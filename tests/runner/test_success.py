@@ -126,6 +126,20 @@ def test_assets_inputs_and_files(runner: Runner) -> None:
     assert (done.folder / "files/deep/er/flipped.bin").read_bytes() == b"\x02\x01\x00"
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("../out.txt", tarfile.REGTYPE), ("/etc/out.txt", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)]
+)
+def test_assets_stay_below_the_working_directory(runner: Runner, name: str, kind: bytes) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        tar.addfile(member)
+    done = runner.run(notebook("1"), assets=runner.source("assets.tar", buffer.getvalue()))
+    assert done.exit_code == ExitCode.INVALID_NOTEBOOK, done.printed
+    assert name in done.manifest.message
+
+
 def test_files_of_exit_handlers_are_published(runner: Runner) -> None:
     done = runner.run(
         notebook(

@@ -74,7 +74,7 @@ async def _create(
         accepted = await parts.submitter.check(caller, wish)
         return JSONResponse(DryRun(resolved=accepted.resolved).model_dump(mode="json", by_alias=True, exclude_none=True))
     submitted = await submit(parts, caller, wish, request)
-    wait = preferred_wait([prefer] if prefer else [])
+    wait = preferred_wait(request.headers.getlist("prefer"))
     execution = submitted.execution if not wait else await parts.executions.wait(submitted.execution, wait)
     return created_response(Submitted(execution, submitted.replayed), wait=wait)
 

@@ -71,7 +71,7 @@ async def run(
         parameters = await parameters_object(parts, notebook, received.parameters, received.fields)
         spec = Spec(notebook=NotebookRef(name=notebook), parameters=parameters, inputs=[upload.file for upload in received.uploads])
         submitted = await submit(parts, caller, Wish(spec, {}, received.uploads, key), request)
-    preferred = preferred_wait([prefer] if prefer else [])
+    preferred = preferred_wait(request.headers.getlist("prefer"))
     wait = DEFAULT_WAIT_SECONDS if preferred is None else preferred
     execution = await parts.executions.wait(submitted.execution, wait) if wait else submitted.execution
     if not is_settled(execution):
