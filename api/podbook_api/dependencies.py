@@ -12,6 +12,7 @@ from podbook_api.keys import Caller
 from podbook_api.links import ExpiredLinkError, InvalidLinkError
 from podbook_api.metrics import Metrics
 from podbook_api.openapi import OpenApiDocuments
+from podbook_api.preferences import preferred_wait
 from podbook_api.problems import MEDIA_TYPE, Code, ProblemError
 from podbook_api.services.executions import ExecutionService
 from podbook_api.services.idempotency import is_idempotency_key
@@ -25,7 +26,7 @@ __all__ = [
     "ExecutionId",
     "IdempotencyKey",
     "NotebookName",
-    "Prefer",
+    "PreferredWait",
     "Services",
     "ServicesDep",
     "failures",
@@ -116,10 +117,20 @@ ReaderDep = Annotated[Caller, Depends(reader)]
 
 NotebookName = Annotated[str, Path(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Name of a notebook.")]
 ExecutionId = Annotated[str, Path(pattern=f"^{EXECUTION_NAME}$", max_length=63, description="Id of an execution.")]
-Prefer = Annotated[
-    str | None,
-    Header(description="`wait=N`: wait up to N seconds (at most 300) for the end; `respond-async`: do not wait (RFC 7240)."),
-]
+
+
+def preferred(
+    request: Request,
+    prefer: Annotated[
+        str | None,
+        Header(description="`wait=N`: wait up to N seconds (at most 300) for the end; `respond-async`: do not wait (RFC 7240)."),
+    ] = None,
+) -> int | None:
+    """Seconds the caller is ready to wait, None when it does not say; the header may come several times."""
+    return None if prefer is None else preferred_wait(request.headers.getlist("prefer"))
+
+
+PreferredWait = Annotated[int | None, Depends(preferred)]
 
 
 def idempotency_key(

@@ -108,7 +108,9 @@ class _Follower:
 class EventHub:
     """Follows executions for whoever watches them. ``open_streams`` counts the watchers."""
 
-    def __init__(self, backend: ExecutionBackend, executions: ExecutionService, results: ResultService, *, open_streams: Gauge) -> None:
+    def __init__(
+        self, backend: ExecutionBackend, executions: ExecutionService, results: ResultService, *, open_streams: Gauge
+    ) -> None:
         self._backend = backend
         self._open_streams = open_streams
         self._executions = executions
@@ -120,11 +122,6 @@ class EventHub:
 
         The last event is ``end``, with the reason as data; a stream that breaks off without it can be resumed.
         """
-        with self._open_streams.track_inprogress():
-            async for event in self._events(execution, last_id):
-                yield event
-
-    async def _events(self, execution: NotebookExecution, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
         async with self._following(execution) as follower:
             while True:
                 if follower.failed:
@@ -161,10 +158,12 @@ class EventHub:
             if not follower.state.final:
                 follower.task = asyncio.create_task(self._follow(follower), name=f"follow {execution.name}")
         follower.watchers += 1
+        self._open_streams.inc()
         try:
             yield follower
         finally:
             follower.watchers -= 1
+            self._open_streams.dec()
             if follower.watchers == 0:
                 self._followers.pop(execution.uid, None)
                 if follower.task is not None:
@@ -179,7 +178,7 @@ class EventHub:
                         return
                 except (BackendUnavailableError, StoreUnavailableError):
                     await asyncio.sleep(_RETRY_SECONDS)  # watchers keep the last state and the heartbeat meanwhile
-        except Exception:
+        except Exception:  # noqa: BLE001 - watchers must learn of it, whatever it is, or they would wait for ever
             _log.exception("execution %s cannot be followed", follower.state.execution.name)
             async with follower.changed:
                 follower.failed = True

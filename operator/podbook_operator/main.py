@@ -16,7 +16,7 @@ from podbook_operator.cluster import ClusterError, ClusterUnavailableError, Kube
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
 from podbook_operator.handlers import WATCHED, register
-from podbook_operator.health import Health
+from podbook_operator.health import Health, live_watchers
 from podbook_operator.metrics import Metrics
 from podbook_operator.plan import Policy
 from podbook_operator.reconcile import Reconciler
@@ -80,6 +80,7 @@ class _Operator:
             # Any other exception would be tried again for a minute, and the probe would hang instead of failing.
             raise kopf.PermanentError("; ".join(problems))
         return {
+            "watching": live_watchers(WATCHED, tasks),
             "known": len(self.facts.entries),
             "active": self.facts.active,
             "waiting": self.facts.waiting,
@@ -153,6 +154,8 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         operator = _Operator(settings, cluster, store, validator)
         stack.callback(operator.storage.close)
         stack.callback(operator.metrics.serve(settings.host, settings.metrics_port))
+        if await asyncio.to_thread(lambda: store.temporary_credentials):
+            _LOGGER.warning("the store's credentials are temporary: signed access ends with them, and longer runs with it")
         try:
             await asyncio.to_thread(store.check)
         except StoreUnavailableError as error:

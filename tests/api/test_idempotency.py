@@ -2,16 +2,19 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
 from podbook_api.services.idempotency import Entry, claim, expired, is_idempotency_key, read
+from podbook_api.settings import ApiSettings
 from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
 from podbook_core.reasons import Phase, Reason
 from podbook_core.store.directory import DirectoryStore
 
-from .server import Server
+from .samples import notebook
+from .server import Server, running
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -60,6 +63,21 @@ def test_a_key_that_was_taken_just_before_a_crash_still_makes_its_execution(clie
     assert again.json()["id"] == first.json()["id"]
     assert again.json()["metadata"]["uid"] != first.json()["metadata"]["uid"]
     assert len([key for key in server.store.list("names/") if first.json()["id"] in key]) == 1
+
+
+def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "quiet.ipynb").write_bytes(notebook(["x = 1"]))
+    settings = ApiSettings(data_dir=tmp_path / "data", notebooks_dir=folder)
+    answers = []
+    for _ in range(2):
+        with running(settings) as server, server.client() as client:
+            response = client.post("/v1/run/quiet", json={"x": 2}, headers={"Idempotency-Key": "again"})
+            assert response.status_code == 200
+            answers.append((response.headers["Podbook-Execution"], response.headers.get("Idempotency-Replayed")))
+    assert answers[0][0] == answers[1][0]
+    assert [replayed for _, replayed in answers] == [None, "true"]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\u00e9", "tab\there"])

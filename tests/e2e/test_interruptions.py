@@ -130,10 +130,10 @@ def _at_rest(podbook: Installation, job: str) -> bool:
 
 
 class TestWithoutTheStore:
-    OUTAGE_SECONDS = 12
+    OUTAGE_SECONDS = 15
 
     def test_a_short_outage_costs_time_only(self, podbook: Installation) -> None:
-        name = _running(podbook, 4)
+        name = _running(podbook, 10)  # what it prints is visible after 5 s at the latest
         stop_minio(podbook)
         try:
             answer = until("the API to say so", lambda: _refused(podbook), seconds=30)
@@ -150,7 +150,7 @@ class TestWithoutTheStore:
 
     def test_an_outage_longer_than_the_publishing_time_fails_the_run(self, podbook: Installation) -> None:
         with podbook.changed({"operator": {"settings": {"PUBLISH_TIMEOUT_SECONDS": "3"}}}):
-            name = _running(podbook, 3)
+            name = _running(podbook, 10)
             stop_minio(podbook)
             try:
                 until("the runner to give up", lambda: _terminated(podbook, name), seconds=90)

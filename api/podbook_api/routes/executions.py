@@ -8,8 +8,17 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from podbook_api.bodies import invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
-from podbook_api.dependencies import CallerDep, ExecutionId, IdempotencyKey, NotebookName, Prefer, Services, ServicesDep, failures
-from podbook_api.preferences import etag_matches, preferred_wait
+from podbook_api.dependencies import (
+    CallerDep,
+    ExecutionId,
+    IdempotencyKey,
+    NotebookName,
+    PreferredWait,
+    Services,
+    ServicesDep,
+    failures,
+)
+from podbook_api.preferences import etag_matches
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.resources import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
 from podbook_api.services.executions import Filters, is_settled
@@ -48,7 +57,7 @@ async def create_execution(
     caller: CallerDep,
     parts: ServicesDep,
     key: IdempotencyKey,
-    prefer: Prefer = None,
+    wait: PreferredWait,
     dry_run: Annotated[bool, Query(alias="dryRun", description="Check only: nothing is created.")] = False,
 ) -> Response:
     """Create an execution of a notebook, checked against its contract before anything starts.
@@ -60,21 +69,18 @@ async def create_execution(
             body = CreateExecution.model_validate(await read_json(request))
         except ValidationError as error:
             raise invalid_body(error) from None
-        return await _create(parts, caller, request, Wish(_spec(notebook, body), body.labels, key=key), prefer, dry_run=dry_run)
+        return await _create(parts, caller, request, Wish(_spec(notebook, body), body.labels, key=key), wait, dry_run=dry_run)
     async with read_run_body(request, input_name="input") as received:
         parameters = await parameters_object(parts, notebook, received.parameters, received.fields)
         spec = Spec(notebook=NotebookRef(name=notebook), parameters=parameters, inputs=[upload.file for upload in received.uploads])
-        return await _create(parts, caller, request, Wish(spec, {}, received.uploads, key), prefer, dry_run=dry_run)
+        return await _create(parts, caller, request, Wish(spec, {}, received.uploads, key), wait, dry_run=dry_run)
 
 
-async def _create(
-    parts: Services, caller: CallerDep, request: Request, wish: Wish, prefer: str | None, *, dry_run: bool
-) -> Response:
+async def _create(parts: Services, caller: CallerDep, request: Request, wish: Wish, wait: int | None, *, dry_run: bool) -> Response:
     if dry_run:
         accepted = await parts.submitter.check(caller, wish)
         return JSONResponse(DryRun(resolved=accepted.resolved).model_dump(mode="json", by_alias=True, exclude_none=True))
     submitted = await submit(parts, caller, wish, request)
-    wait = preferred_wait(request.headers.getlist("prefer"))
     execution = submitted.execution if not wait else await parts.executions.wait(submitted.execution, wait)
     return created_response(Submitted(execution, submitted.replayed), wait=wait)
 
@@ -218,7 +224,7 @@ async def rerun_execution(
     caller: CallerDep,
     parts: ServicesDep,
     key: IdempotencyKey,
-    prefer: Prefer = None,
+    wait: PreferredWait,
     version: Annotated[
         str, Query(pattern="^(same|current)$", description="`same`: the version that ran; `current`: the one published now.")
     ] = "same",
@@ -232,7 +238,7 @@ async def rerun_execution(
     wanted = NotebookRef(name=spec.notebook.name, version=ran if version == "same" else None)
     labels = {name: value for name, value in earlier.metadata.labels.items() if not name.startswith("podbook.dev/")}
     again = spec.model_copy(update={"notebook": wanted, "cancel": False, "submitted_by": None})
-    return await _create(parts, caller, request, Wish(again, labels, key=key), prefer, dry_run=False)
+    return await _create(parts, caller, request, Wish(again, labels, key=key), wait, dry_run=False)
 
 
 async def _require_inputs(parts: Services, inputs: list[InputFile]) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from podbook_api.bodies import read_run_body
-from podbook_api.dependencies import CallerDep, IdempotencyKey, NotebookName, Prefer, Services, ServicesDep, failures
-from podbook_api.preferences import chosen_file, preferred_wait
+from podbook_api.dependencies import CallerDep, IdempotencyKey, NotebookName, PreferredWait, Services, ServicesDep, failures
+from podbook_api.preferences import chosen_file
 from podbook_api.resources import ExecutionResource
 from podbook_api.routes.executions import created_response, parameters_object, submit
 from podbook_api.routes.results import artifact_response, output_response
@@ -50,7 +50,7 @@ async def run(
     caller: CallerDep,
     parts: ServicesDep,
     key: IdempotencyKey,
-    prefer: Prefer = None,
+    preferred: PreferredWait,
     input_name: Annotated[
         str,
         Query(
@@ -71,7 +71,6 @@ async def run(
         parameters = await parameters_object(parts, notebook, received.parameters, received.fields)
         spec = Spec(notebook=NotebookRef(name=notebook), parameters=parameters, inputs=[upload.file for upload in received.uploads])
         submitted = await submit(parts, caller, Wish(spec, {}, received.uploads, key), request)
-    preferred = preferred_wait(request.headers.getlist("prefer"))
     wait = DEFAULT_WAIT_SECONDS if preferred is None else preferred
     execution = await parts.executions.wait(submitted.execution, wait) if wait else submitted.execution
     if not is_settled(execution):

@@ -18,9 +18,11 @@ from podbook_core.acceptance import Accepted, Refused, accept
 from podbook_core.digests import canonical_json, digest_json
 from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.names import execution_name, execution_name_for_key, idempotency_digest, label_value
+from podbook_core.profiles import DEFAULT_PROFILE
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.keys import input_key
+from podbook_core.versions import Version
 
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 
@@ -87,7 +89,7 @@ class Submitter:
         wanted = spec.model_copy(update={"submitted_by": caller.id})
         decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
         if isinstance(decision, Refused):
-            raise self._refusal(decision, spec)
+            raise self._refusal(decision, spec, version)
         return decision
 
     async def submit(self, caller: Caller, wish: Wish) -> Submitted:
@@ -183,17 +185,18 @@ class Submitter:
                 "take a new key for a new request",
             )
 
-    def _refusal(self, refused: Refused, spec: Spec) -> ProblemError:
+    def _refusal(self, refused: Refused, spec: Spec, version: Version | None) -> ProblemError:
         """The problem of a refusal; what the caller cannot mend is the platform's fault."""
         if refused.reason is Reason.NOTEBOOK_NOT_FOUND:
             return ProblemError(404, Code.NOTEBOOK_NOT_FOUND, refused.message)
         if refused.reason is Reason.INVALID_PARAMETERS:
             errors = [FieldError(path=item.path, problem=item.problem, expected=item.expected) for item in refused.violations]
             return ProblemError(422, Code.INVALID_PARAMETERS, refused.message, errors=errors)
-        if spec.profile is not None and spec.profile not in self._context.profiles:
-            return ProblemError(422, Code.UNKNOWN_PROFILE, refused.message)
-        if spec.profile is not None or "not offered" in refused.message:
+        profile = spec.profile or (version.contract.profile if version else None) or DEFAULT_PROFILE
+        if profile in self._context.profiles:
             return ProblemError(403, Code.PROFILE_NOT_PERMITTED, refused.message)
+        if spec.profile is not None:
+            return ProblemError(422, Code.UNKNOWN_PROFILE, refused.message)
         return ProblemError(503, Code.CONFIGURATION_ERROR, refused.message)
 
     @asynccontextmanager

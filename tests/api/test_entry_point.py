@@ -1,0 +1,61 @@
+"""``python -m podbook_api``: what it needs, said in one line each."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from podbook_api.__main__ import SetupError, build_context, main
+from podbook_api.keys import Anonymous
+from podbook_api.settings import ApiSettings, S3Section
+
+BUCKET = S3Section(bucket="podbook", endpoint="http://127.0.0.1:9")
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A secret that links can be signed with."""
+    path = tmp_path / "secret"
+    path.write_text("s" * 64)
+    return path
+
+
+def test_it_is_built_without_connecting_to_anything(secret: Path, tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.json"
+    profiles.write_text(json.dumps({"large": {"timeoutSeconds": 60}}))
+    settings = ApiSettings(s3=BUCKET, link_secret_file=secret, allow_anonymous=True, profiles_file=profiles)
+    context = build_context(settings)
+    assert isinstance(context.keys, Anonymous)
+    assert set(context.profiles) == {"default", "large"}
+    context.validator.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"s3": None}, "PODBOOK_S3__BUCKET is not set"),
+        ({"link_secret_file": None}, "PODBOOK_LINK_SECRET_FILE is not set"),
+        ({"link_secret_file": Path("/nonexistent/secret")}, "link secret"),
+        ({"allow_anonymous": False}, "PODBOOK_KEYS_FILE is not set"),
+        ({"keys_file": Path("/nonexistent/keys")}, "exclude each other"),
+        ({"keys_file": Path("/nonexistent/keys"), "allow_anonymous": False}, "cannot be read"),
+        ({"profiles_file": Path("/nonexistent/profiles")}, "profiles file"),
+    ],
+)
+def test_what_is_missing_is_named(secret: Path, changes: dict[str, object], why: str) -> None:
+    settings = ApiSettings(s3=BUCKET, link_secret_file=secret, allow_anonymous=True).model_copy(update=changes)
+    with pytest.raises(SetupError, match=why):
+        build_context(settings)
+
+
+def test_a_bad_setting_is_named_as_its_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PODBOOK_MAX_QUEUED", "many")
+    monkeypatch.setenv("PODBOOK_S3__BUCKET", "x")
+    assert main() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(line.partition(": ")[2].partition(": ")[0] for line in lines) == ["PODBOOK_MAX_QUEUED", "PODBOOK_S3__BUCKET"]
+
+
+def test_secrets_do_not_show() -> None:
+    settings = ApiSettings(s3=S3Section.model_validate({"bucket": "podbook", "access_key": "AKIA", "secret_key": "hush-hush"}))
+    assert "hush-hush" not in repr(settings)

@@ -1,0 +1,133 @@
+"""What the operator reads from the store is checked before it is believed; and what it sweeps away."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from podbook_core.model import Progress
+from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
+from podbook_core.store.directory import DirectoryStore
+from podbook_core.store.keys import attempt_prefix, idempotency_key, result_key
+from podbook_core.transitions import Change
+from podbook_core.validation import ContractValidator
+from podbook_operator.storage import Storage
+from podbook_operator.sweeper import Sweeper
+
+from .documents import NOW, RUNNING, UID, execution, manifest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path)
+
+
+@pytest.fixture
+def storage(store: DirectoryStore) -> Iterator[Storage]:
+    with ContractValidator() as validator:
+        made = Storage(store, validator, threads=1)
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        manifest(uid="other").to_json(),
+        manifest(attempt="p2").to_json(),
+        manifest("NoSuchReason").to_json(),
+        b"[" * 100_000,
+        b"{}" + b" " * 2_000_000,
+    ],
+)
+async def test_a_manifest_that_is_not_the_attempts_own_does_not_count(store: DirectoryStore, storage: Storage, data: bytes) -> None:
+    store.put(result_key(UID, "p1"), data)
+    assert await storage.manifest(UID, "p1") is None
+
+
+async def test_a_manifest_is_read_and_a_missing_one_is_none(store: DirectoryStore, storage: Storage) -> None:
+    assert await storage.manifest(UID, "p1") is None
+    store.put(result_key(UID, "p1"), manifest().to_json())
+    assert await storage.manifest(UID, "p1") == manifest()
+
+
+async def test_every_attempt_is_found_and_files_named_like_a_manifest_are_none(store: DirectoryStore, storage: Storage) -> None:
+    store.put(result_key(UID, "p1"), manifest("Interrupted").to_json())
+    store.put(result_key(UID, "p2"), manifest(attempt="p2").to_json())
+    store.put(attempt_prefix(UID, "p2") + "files/result.json", manifest().to_json())
+    found = await storage.manifests(UID)
+    assert {name: item.outcome for name, item in found.items() if item is not None} == {"p1": "Interrupted", "p2": "Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"completed": 1, "total": 3, "cell": 2}', Progress(completed=1, total=3)),
+        (b'{"completed": -1, "total": 3}', None),
+        (b'{"completed": "many"}', None),
+        (b"nothing", None),
+        (b"[1]", None),
+        (b" " * 10_000, None),
+    ],
+)
+async def test_progress_is_untrusted(store: DirectoryStore, storage: Storage, data: bytes, expected: Progress | None) -> None:
+    store.put(attempt_prefix(UID, "p1") + "progress.json", data)
+    assert await storage.progress(UID, "p1") == expected
+
+
+def sweeper(store: DirectoryStore, now: datetime, *, days: int = 0, alive: tuple[tuple[str, str], ...] = ()) -> Sweeper:
+    async def present() -> tuple[tuple[str, str], ...]:
+        return alive
+
+    return Sweeper(store, alive=present, days=days, clock=lambda: now)
+
+
+def test_results_are_removed_after_their_days_and_not_before(store: DirectoryStore) -> None:
+    RecordStore(store).close(execution(RUNNING, Change(Reason.CELL_FAILED)), None)
+    assert asyncio.run(sweeper(store, NOW + timedelta(days=400)).sweep()) == 0
+    assert asyncio.run(sweeper(store, NOW + timedelta(days=6), days=7).sweep()) == 0
+    assert asyncio.run(sweeper(store, NOW + timedelta(days=7), days=7).sweep()) == 1
+    assert RecordStore(store).read(UID) is None
+    assert store.list("index/") == []
+
+
+def test_an_idempotency_key_goes_a_day_after_the_end(store: DirectoryStore) -> None:
+    item = execution(RUNNING, Change(Reason.CELL_FAILED))
+    key = idempotency_key("d1")
+    store.put(key, json.dumps({"bodyDigest": "x", "name": item.name, "time": NOW.isoformat()}).encode())
+    asyncio.run(sweeper(store, NOW + timedelta(days=9), alive=((item.name, UID),)).sweep())
+    assert store.head(key) is not None
+    RecordStore(store).close(item, None)
+    asyncio.run(sweeper(store, NOW + timedelta(hours=23)).sweep())
+    assert store.head(key) is not None
+    asyncio.run(sweeper(store, NOW + timedelta(hours=24)).sweep())
+    assert store.head(key) is None
+
+
+def test_what_an_execution_left_that_is_gone_is_removed_after_a_day(store: DirectoryStore) -> None:
+    store.put(result_key(UID, "p1"), manifest().to_json())
+    moment = NOW
+
+    async def nobody() -> tuple[tuple[str, str], ...]:
+        return ()
+
+    made = Sweeper(store, alive=nobody, days=0, clock=lambda: moment)
+    asyncio.run(made.sweep())
+    assert store.list("executions/") != []
+    moment = NOW + timedelta(hours=25)
+    asyncio.run(made.sweep())
+    assert store.list("executions/") == []
+
+
+def test_what_a_living_execution_writes_is_never_touched(store: DirectoryStore) -> None:
+    store.put(result_key(UID, "p1"), manifest().to_json())
+    for hours in (0, 25, 50):
+        asyncio.run(sweeper(store, NOW + timedelta(hours=hours), alive=(("a", UID),)).sweep())
+    assert store.list("executions/") != []
