@@ -10,8 +10,6 @@ VENV ?= .venv
 PORT ?= 8000
 CLUSTER ?= native
 BIN := $(VENV)/bin
-PACKAGES := core/podbook_core runner-image/podbook_runner api/podbook_api operator/podbook_operator client/podbook
-SOURCES := $(PACKAGES) client/shims notebooks/demo.py bench tests docs/generate.py
 PYTEST := $(BIN)/python -m pytest
 
 ##@ Use
@@ -61,8 +59,7 @@ docs: setup ## Generate the reference pages, the CRD and docs/reference/openapi.
 
 .PHONY: bench
 bench: setup ## Measure the runner and the embedded server; writes docs/explanation/benchmark.md
-	$(BIN)/python -m compileall -q $(VENV)/lib $(PACKAGES)
-	$(BIN)/python bench/embedded.py
+	$(BIN)/python -m bench.embedded
 
 .PHONY: requirements
 requirements: setup ## Compile the hashed requirements from pyproject.toml

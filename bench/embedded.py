@@ -2,7 +2,7 @@
 
 Writes its part of docs/explanation/benchmark.md. Run it with ``make bench``. Ratios are of medians, taken side by side in one run.
 
-    python bench/embedded.py [--runs N] [--finished N]
+    python -m bench.embedded [--runs N] [--finished N]
 """
 
 import argparse
@@ -23,9 +23,8 @@ from uuid import uuid4
 
 import httpx
 import psutil
+from bench import report, runner
 
-import report
-import runner
 from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.names import execution_name
 from podbook_core.reasons import Reason

@@ -3,7 +3,7 @@
 Both run a two-cell notebook and end with its HTML, alternating, in one session on one machine; the figure is the ratio of the
 medians. Prints a row of a Markdown table. Run it with ``make bench``.
 
-    python bench/runner.py [--runs N] [--must RATIO]
+    python -m bench.runner [--runs N] [--must RATIO]
 """
 
 import argparse

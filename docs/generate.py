@@ -148,16 +148,18 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _settings(kind: type[BaseModel], prefix: str) -> Iterator[str]:
+def _settings(kind: type[BaseModel], prefix: str, defaults: BaseModel | None = None) -> Iterator[str]:
+    """The rows of a class of settings; ``defaults`` is the instance that stands where nothing is set."""
     for name, field in kind.model_fields.items():
         kinds = (field.annotation, *get_args(field.annotation))
         inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
         if inner is not None:
-            yield from _settings(inner, f"{prefix}{name.upper()}__")
+            nested = field.default if isinstance(field.default, BaseModel) else None
+            yield from _settings(inner, f"{prefix}{name.upper()}__", nested)
             continue
-        default = (
-            "required" if field.is_required() else "" if field.default in (None, (), PydanticUndefined) else f"`{field.default}`"
-        )
+        value = field.default if defaults is None else getattr(defaults, name)
+        required = defaults is None and field.is_required()
+        default = "required" if required else "" if value in (None, (), PydanticUndefined) else f"`{value}`"
         yield f"| `{prefix}{name.upper()}` | {default} | {_line(field.description or '')} |"
 
 

@@ -1,24 +1,25 @@
 """``python -m podbook_api``: the API of a cluster, configured by the environment. Executions are custom resources, results are in S3."""
 
-import json
+import asyncio
 import logging
 import sys
 import threading
-from pathlib import Path
 
 import uvicorn
 from pydantic import ValidationError
 
 from podbook_api.app import create_app
+from podbook_api.backends.base import BackendUnavailableError
 from podbook_api.backends.kubernetes import KubernetesBackend
 from podbook_api.context import Context, NoFolder
 from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
 from podbook_api.links import InvalidSecretError, LinkSigner
 from podbook_api.logs import set_up_logging
-from podbook_api.settings import ApiSettings, S3Section
-from podbook_core.profiles import Profiles, parse_profiles
+from podbook_api.settings import ApiSettings
+from podbook_core.nesting import expect_deep_documents
+from podbook_core.profiles import ProfilesError, read_profiles_file
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.store.s3 import S3Settings, S3Store
+from podbook_core.store.s3 import S3Store
 from podbook_core.validation import ContractValidator
 
 __all__ = ["SetupError", "build_context", "main"]
@@ -36,7 +37,7 @@ class SetupError(Exception):
 
 
 def main() -> int:
-    """Serve until stopped. Returns the exit status: 0 after SIGTERM or SIGINT, 2 when it is configured wrongly."""
+    """Serve until stopped. Returns the exit status: 0 after SIGTERM or SIGINT, 2 when it cannot be started as configured."""
     try:
         settings = ApiSettings()
     except ValidationError as error:
@@ -45,12 +46,18 @@ def main() -> int:
             sys.stderr.write(f"podbook-api: {name}: {item['msg']}\n")
         return 2
     set_up_logging(settings.log_level)
+    expect_deep_documents()
     try:
         context = build_context(settings)
     except SetupError as error:
         sys.stderr.write(f"podbook-api: {error}\n")
         return 2
     with context.validator:
+        try:
+            asyncio.run(KubernetesBackend(settings.namespace).probe())
+        except BackendUnavailableError as error:
+            sys.stderr.write(f"podbook-api: {error}\n")
+            return 2
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(context),
@@ -103,30 +110,21 @@ def build_context(settings: ApiSettings) -> Context:
     if settings.link_secret_file is None:
         raise SetupError("PODBOOK_LINK_SECRET_FILE is not set: links are signed with a secret that all replicas share")
     try:
-        store = S3Store(_bucket(settings.s3))
+        store = S3Store(settings.s3.for_store())
         links = LinkSigner.from_file(settings.link_secret_file)
         keys = _keys(settings)
-    except (StoreUnavailableError, InvalidSecretError, InvalidKeysFileError) as error:
+        profiles = read_profiles_file(settings.profiles_file)
+    except (StoreUnavailableError, InvalidSecretError, InvalidKeysFileError, ProfilesError) as error:
         raise SetupError(str(error)) from error
     return Context(
         store=store,
         backend=KubernetesBackend(settings.namespace, max_queued=settings.max_queued),
         validator=ContractValidator(),
-        profiles=_profiles(settings.profiles_file),
+        profiles=profiles,
         keys=keys,
         links=links,
         settings=settings,
         catalogue=NoFolder(),
-    )
-
-
-def _bucket(section: S3Section) -> S3Settings:
-    return S3Settings(
-        bucket=section.bucket,
-        endpoint=section.endpoint,
-        region=section.region,
-        access_key=section.access_key.get_secret_value() if section.access_key else None,
-        secret_key=section.secret_key.get_secret_value() if section.secret_key else None,
     )
 
 
@@ -138,21 +136,6 @@ def _keys(settings: ApiSettings) -> Keys:
     if not settings.allow_anonymous:
         raise SetupError("PODBOOK_KEYS_FILE is not set; to serve everyone without a key, set PODBOOK_ALLOW_ANONYMOUS=true")
     return Anonymous()
-
-
-def _profiles(file: Path | None) -> Profiles:
-    if file is None:
-        return parse_profiles(None)
-    try:
-        return parse_profiles(json.loads(file.read_bytes()))
-    except OSError as error:
-        raise SetupError(f"the profiles file {file} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        raise SetupError(f"the profiles file {file} is not of the documented form: {place}: {first['msg']}") from error
-    except ValueError as error:
-        raise SetupError(f"the profiles file {file} is no JSON: {error}") from error
 
 
 if __name__ == "__main__":

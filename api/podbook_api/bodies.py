@@ -15,14 +15,17 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from podbook_api.problems import Code, FieldError, ProblemError
+from podbook_api.resources import ExecutionOptions
 from podbook_api.services.submission import Upload, temporary_file
 from podbook_core.digests import canonical_json
 from podbook_core.model import InputFile
+from podbook_core.nesting import MAX_NESTING, nested_too_deeply
 
 __all__ = ["RunBody", "is_json", "parameters_from_fields", "parse_json", "read_json", "read_run_body"]
 
 MAX_FILES = 32
 _MAX_FIELDS = 200
+_JSON_PARTS = ("parameters", "options")
 _CHUNK = 256 * 1024
 _INPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -36,6 +39,7 @@ class RunBody:
     """JSON as the caller sent it; not yet known to be an object."""
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     uploads: Sequence[Upload] = ()
+    options: ExecutionOptions = field(default_factory=ExecutionOptions)
 
 
 def is_json(media_type: str) -> bool:
@@ -48,34 +52,44 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, *, what: str = "the request body") -> Any:
     """Read JSON that can be stored and written again.
+
+    Args:
+        data: the JSON.
+        what: what it is called in a problem.
 
     Raises:
         ProblemError: it is no JSON, or holds what JSON cannot say (NaN, infinities, lone surrogates).
     """
     try:
         value = json.loads(data, parse_constant=_refuse_constant)
+        if nested_too_deeply(value):
+            raise RecursionError
         canonical_json(value)
     except json.JSONDecodeError as error:
-        raise _no_json(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        problem = f"{error.msg} at line {error.lineno}, column {error.colno}"
     except UnicodeDecodeError:
-        raise _no_json("it is not UTF-8") from None
+        problem = "it is not UTF-8"
     except UnicodeEncodeError:
-        raise _no_json("a text holds half of a surrogate pair") from None
+        problem = "a text holds half of a surrogate pair"
     except RecursionError:
-        raise _no_json("it is nested too deeply") from None
+        problem = f"it is nested too deeply; at most {MAX_NESTING} levels are allowed"
+    except _ConstantError as error:
+        problem = f"{error} is no JSON number"
     except ValueError as error:
-        raise _no_json(f"a number is out of range ({str(error)[:80]})") from None
-    return value
+        problem = f"a number is out of range ({str(error)[:80]})"
+    else:
+        return value
+    raise ProblemError(400, Code.INVALID_JSON, f"{what} is no JSON: {problem}")
+
+
+class _ConstantError(ValueError):
+    """A number that JavaScript has and JSON has not."""
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _no_json(f"{name} is no JSON number")
-
-
-def _no_json(problem: str) -> ProblemError:
-    return ProblemError(400, Code.INVALID_JSON, f"the request body is no JSON: {problem}")
+    raise _ConstantError(name)
 
 
 async def read_json(request: Request) -> Any:
@@ -91,22 +105,22 @@ async def read_json(request: Request) -> Any:
     return parse_json(data) if data.strip() else {}
 
 
-def invalid_body(error: ValidationError) -> ProblemError:
-    """The problem of a JSON body that is not of the documented shape."""
+def invalid_body(error: ValidationError, *, what: str = "the request body") -> ProblemError:
+    """The problem of a JSON body, or part of a form, that is not of the documented shape."""
     errors = [
         FieldError(path="".join(f"/{part}" for part in item["loc"]), problem=item["type"], expected=item["msg"])
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    text = "; ".join(f"{item.path or '(the whole body)'}: {item.expected}" for item in errors[:3])
-    return ProblemError(422, Code.INVALID_REQUEST, f"the request body is not valid: {text}", errors=errors[:20])
+    text = "; ".join(f"{item.path or '(the whole)'}: {item.expected}" for item in errors[:3])
+    return ProblemError(422, Code.INVALID_REQUEST, f"{what} is not valid: {text}", errors=errors[:20])
 
 
 @asynccontextmanager
 async def read_run_body(request: Request, *, input_name: str) -> AsyncIterator[RunBody]:
     """Read the body of a run, whatever its media type; files wait in temporary files until the context is left.
 
-    JSON is the parameters. In a form, the part ``parameters`` is JSON, parts with a file name are input files called like their field,
-    and other fields are parameters. Anything else is one input file called ``input_name``.
+    JSON is the parameters. In a form, the parts ``parameters`` and ``options`` are JSON, parts with a file name are input files called
+    like their field, and other fields are parameters. Anything else is one input file called ``input_name``.
 
     Raises:
         ProblemError: it cannot be understood.
@@ -129,23 +143,28 @@ async def read_run_body(request: Request, *, input_name: str) -> AsyncIterator[R
 
 
 async def _form_body(items: Sequence[tuple[str, str | UploadFile]], temporary: list[Path]) -> RunBody:
-    parameters: Any = {}
+    documents: dict[str, Any] = {}
     fields: dict[str, list[str]] = {}
     uploads: list[Upload] = []
     for name, value in items:
-        if isinstance(value, UploadFile) and name == "parameters":
-            parameters = parse_json(await value.read())
+        if name in _JSON_PARTS:
+            if name in documents:
+                raise ProblemError(422, Code.INVALID_REQUEST, f"the part {name} was sent twice; send it once")
+            data = await value.read() if isinstance(value, UploadFile) else value.encode()
+            documents[name] = parse_json(data, what=f"the part {name}")
         elif isinstance(value, UploadFile):
             if any(upload.file.name == name for upload in uploads):
                 raise _invalid_input(name, "was sent twice", "each input file once")
             path = temporary_file()
             temporary.append(path)
             uploads.append(await _keep_upload(value, path, name))
-        elif name == "parameters":
-            parameters = parse_json(value.encode())
         else:
             fields.setdefault(name, []).append(value)
-    return RunBody(parameters, fields, uploads)
+    try:
+        options = ExecutionOptions.model_validate(documents.get("options", {}))
+    except ValidationError as error:
+        raise invalid_body(error, what="the part options") from None
+    return RunBody(documents.get("parameters", {}), fields, uploads, options)
 
 
 async def _keep_upload(upload: UploadFile, path: Path, name: str) -> Upload:

@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from podbook_api.metrics import Metrics
 from podbook_api.problems import Code, ProblemError, problem_response
+from podbook_core.json_logs import AUDIT_LOGGER
 
 __all__ = ["Exchange"]
 
 _log = logging.getLogger(__name__)
-_audit = logging.getLogger("podbook.audit")
+_audit = logging.getLogger(AUDIT_LOGGER)
 _MUTATING = ("POST", "PUT", "DELETE", "PATCH")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -12,9 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from podbook_api.cache import LruCache
 from podbook_api.problems import Problem
-from podbook_api.resources import CreateExecution, LinkRequest
+from podbook_api.resources import CreateExecution, ExecutionOptions, LinkRequest
 
-__all__ = ["NotebookSchema", "OpenApiDocuments", "build_document", "schema_components"]
+__all__ = ["NotebookSchema", "OpenApiDocuments", "build_document", "form_content", "schema_components"]
 
 GENERIC_RUN = "/v1/run/{notebook}"
 _SCHEMA_PREFIX = "#/components/schemas/"
@@ -105,7 +105,7 @@ def _references(node: Any) -> Iterator[str]:
 def _own_schemas() -> dict[str, Any]:
     """Schemas that routes name by hand, since they read their bodies themselves."""
     _, definitions = models_json_schema(
-        [(Problem, "validation"), (CreateExecution, "validation"), (LinkRequest, "validation")],
+        [(Problem, "validation"), (CreateExecution, "validation"), (ExecutionOptions, "validation"), (LinkRequest, "validation")],
         ref_template=_SCHEMA_PREFIX + "{model}",
     )
     found: dict[str, Any] = definitions["$defs"]
@@ -120,13 +120,32 @@ def _operation(generic: Mapping[str, Any], item: NotebookSchema, slug: str, pref
     operation["parameters"] = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "header"]
     operation["requestBody"] = {
         "required": True,
-        "content": {"application/json": {"schema": {"$ref": f"{_SCHEMA_PREFIX}{prefix}Input"}}},
+        "content": {
+            "application/json": {"schema": {"$ref": f"{_SCHEMA_PREFIX}{prefix}Input"}},
+            "multipart/form-data": form_content({"$ref": f"{_SCHEMA_PREFIX}{prefix}Input"}),
+        },
     }
     operation["responses"]["200"] = {
         "description": "The notebook's output",
         "content": {"application/json": {"schema": {"$ref": f"{_SCHEMA_PREFIX}{prefix}Output"}}},
     }
     return operation
+
+
+def form_content(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The media type object of a form with files; ``parameters`` is the schema of the part of that name."""
+    return {
+        "schema": {
+            "type": "object",
+            "properties": {"parameters": dict(parameters), "options": {"$ref": f"{_SCHEMA_PREFIX}ExecutionOptions"}},
+            "additionalProperties": {
+                "type": "string",
+                "format": "binary",
+                "description": "An input file, called like its part; or, without a file name, one parameter as text.",
+            },
+        },
+        "encoding": {name: {"contentType": "application/json"} for name in ("parameters", "options")},
+    }
 
 
 def schema_components(name: str, schema: Mapping[str, Any] | bool | None, *, taken: Mapping[str, Any]) -> dict[str, Any]:

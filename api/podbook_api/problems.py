@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents with a stable ``code``: what was wrong, and what would be right."""
 
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
-from podbook_api.backends.base import BackendUnavailableError, QueueFullError
+from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, QueueFullError
 from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
@@ -20,6 +21,8 @@ __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem
 MEDIA_TYPE = "application/problem+json"
 STORE_RETRY_AFTER = 5
 """Seconds after which a caller may try again when the store is away."""
+
+_log = logging.getLogger(__name__)
 
 
 class Code(StrEnum):
@@ -33,6 +36,7 @@ class Code(StrEnum):
     INVALID_CONTRACT = "InvalidContract"
     INVALID_ASSETS = "InvalidAssets"
     INVALID_INPUTS = "InvalidInputs"
+    INVALID_EXECUTION = "InvalidExecution"
     UNKNOWN_PROFILE = "UnknownProfile"
     PROFILE_NOT_PERMITTED = "ProfileNotPermitted"
     IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
@@ -154,8 +158,9 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _on_store_unavailable(_request: Request, _error: Exception) -> JSONResponse:
-    # The message may name folders or addresses of the installation, so callers do not get it; /readyz and the log have it.
+async def _on_store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    # The message may name folders or addresses of the installation, so callers do not get it; the log has it.
+    _log.warning("the store is not available: %s", error)
     return problem_response(
         ProblemError(
             503,
@@ -168,6 +173,7 @@ async def _on_store_unavailable(_request: Request, _error: Exception) -> JSONRes
 
 async def _on_backend_unavailable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BackendUnavailableError)  # noqa: S101 - registered for this class
+    _log.warning("executions are not available: %s", error)
     return problem_response(
         ProblemError(
             503,
@@ -185,6 +191,11 @@ async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
+async def _on_invalid_execution(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidExecutionError)  # noqa: S101 - registered for this class
+    return problem_response(ProblemError(422, Code.INVALID_EXECUTION, f"the execution is refused where it would run: {error}"))
+
+
 HANDLERS: Mapping[int | type[Exception], Any] = {
     ProblemError: _on_problem,
     RequestValidationError: _on_invalid_request,
@@ -192,5 +203,6 @@ HANDLERS: Mapping[int | type[Exception], Any] = {
     StoreUnavailableError: _on_store_unavailable,
     BackendUnavailableError: _on_backend_unavailable,
     QueueFullError: _on_queue_full,
+    InvalidExecutionError: _on_invalid_execution,
 }
 """Exception classes and what answers for them."""

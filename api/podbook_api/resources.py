@@ -1,12 +1,14 @@
 """The documents the API speaks: what callers send and get. The NotebookExecution's own parts come from the core model."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from podbook_api.links import MAX_LINK_SECONDS
-from podbook_core.model import NotebookExecution, Outputs, Resolved, Spec, Status
+from podbook_core.model import InputFile, NotebookExecution, Outputs, Resolved, Spec, Status
+from podbook_core.names import LABEL_KEY, LABEL_KEY_LENGTH, LABEL_VALUE, LABEL_VALUE_LENGTH
 from podbook_core.store.keys import FILES_FOLDER
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "DryRun",
     "ExecutionList",
     "ExecutionMetadata",
+    "ExecutionOptions",
     "ExecutionResource",
     "FileEntry",
     "FileList",
@@ -27,11 +30,9 @@ __all__ = [
     "execution_links",
 ]
 
-_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-
-LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=316)]
-LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]
+# Only described here: the submission checks them for every door, and names the label in words.
+LabelKey = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$", "maxLength": LABEL_KEY_LENGTH})]
+LabelValue = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{LABEL_VALUE}$", "maxLength": LABEL_VALUE_LENGTH})]
 
 
 class Resource(BaseModel):
@@ -40,10 +41,9 @@ class Resource(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class CreateExecution(Resource):
-    """A wish to run a notebook. What is absent comes from the contract, then from the profile."""
+class ExecutionOptions(Resource):
+    """How to run a notebook. What is absent comes from the contract, then from the profile."""
 
-    parameters: Annotated[dict[str, Any], Field(description="Values of the notebook's parameters, by name.")] = {}
     version: Annotated[
         str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Version of the notebook; the current one when absent.")
     ] = None
@@ -61,6 +61,18 @@ class CreateExecution(Resource):
     labels: Annotated[
         dict[LabelKey, LabelValue], Field(max_length=32, description="Labels (as in Kubernetes) to find the execution by.")
     ] = {}
+
+    def spec(self, notebook: str, parameters: dict[str, Any], inputs: Sequence[InputFile] = ()) -> Spec:
+        """The specification of a run of a notebook with these options."""
+        raw = self.model_dump(include=set(ExecutionOptions.model_fields) - {"version", "labels"})
+        reference = {"name": notebook, "version": self.version}
+        return Spec.model_validate({**raw, "notebook": reference, "parameters": parameters, "inputs": list(inputs)})
+
+
+class CreateExecution(ExecutionOptions):
+    """A wish to run a notebook. What is absent comes from the contract, then from the profile."""
+
+    parameters: Annotated[dict[str, Any], Field(description="Values of the notebook's parameters, by name.")] = {}
 
 
 class ExecutionMetadata(BaseModel):

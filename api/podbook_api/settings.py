@@ -3,24 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["ApiSettings", "S3Section"]
+from podbook_core.store.s3_settings import S3Section
+
+__all__ = ["ApiSettings"]
 
 _MIB = 1024 * 1024
-
-
-class S3Section(BaseModel):
-    """Access to S3-compatible storage."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    endpoint: Annotated[str | None, Field(description="URL of the service; AWS when absent.")] = None
-    bucket: Annotated[str, Field(min_length=3, max_length=63, description="Bucket that holds everything Podbook stores.")]
-    region: Annotated[str, Field(description="Region used to sign requests.")] = "us-east-1"
-    access_key: Annotated[SecretStr | None, Field(description="Access key; boto3's usual chain when absent.")] = None
-    secret_key: Annotated[SecretStr | None, Field(description="Secret key.")] = None
 
 
 class ApiSettings(BaseSettings):

@@ -83,6 +83,9 @@ class Client(Results):
         parameters: Mapping[str, Any] | None = None,
         *,
         files: Mapping[str, Path | bytes] | None = None,
+        profile: str | None = None,
+        timeout_seconds: int | None = None,
+        labels: Mapping[str, str] | None = None,
         wait: float | None = None,
         idempotency_key: str | None = None,
         **more: Any,
@@ -93,8 +96,11 @@ class Client(Results):
 
         Args:
             notebook: name of a published notebook.
-            parameters: its parameters; they may as well be given as keywords.
-            files: input files by name, as paths or bytes.
+            parameters: its parameters; they may as well be given as keywords, but for those called like an argument here.
+            files: input files by name, as paths or bytes; not called ``parameters`` or ``options``.
+            profile: where it runs, one of the names an administrator offers; the contract's when absent.
+            timeout_seconds: longest run; the contract's when absent.
+            labels: labels to find it by.
             wait: longest time to wait, in seconds; None waits to the end.
             idempotency_key: the same key with the same request never runs twice; one is made up when absent.
             **more: further parameters.
@@ -107,7 +113,16 @@ class Client(Results):
         started = time.monotonic()
         given = {**(parameters or {}), **more}
         first = _PATIENT_ANSWER if wait is None else min(wait, _PATIENT_ANSWER)
-        execution = self.submit(notebook, given, files=files, idempotency_key=idempotency_key, wait=first)
+        execution = self.submit(
+            notebook,
+            given,
+            files=files,
+            profile=profile,
+            timeout_seconds=timeout_seconds,
+            labels=labels,
+            idempotency_key=idempotency_key,
+            wait=first,
+        )
         if not (execution.finished and execution.stored):
             left = None if wait is None else max(0.0, wait - (time.monotonic() - started))
             execution = self.wait(execution.id, timeout=left)
@@ -133,7 +148,7 @@ class Client(Results):
         Args:
             notebook: name of a published notebook.
             parameters: its parameters.
-            files: input files by name, as paths or bytes.
+            files: input files by name, as paths or bytes; not called ``parameters`` or ``options``.
             profile: where it runs, one of the names an administrator offers; the contract's when absent.
             timeout_seconds: longest run; the contract's when absent.
             labels: labels to find it by.
@@ -141,7 +156,7 @@ class Client(Results):
             wait: see above.
 
         Raises:
-            ValueError: profile, time-out or labels come together with files.
+            ValueError: an input file has the name of a part that holds something else.
             InvalidRequestError: parameters break the contract; nothing was started.
         """
         headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(24)}
@@ -151,9 +166,12 @@ class Client(Results):
             headers["Prefer"] = f"wait={int(wait)}"
         path = f"/v1/notebooks/{segment(notebook)}/executions"
         if files:
-            if options:  # a form has no place for them: its fields are parameters
-                raise ValueError(f"{', '.join(options)} cannot be combined with files; set them in the notebook's contract")
+            reserved = [name for name in ("parameters", "options") if name in files]
+            if reserved:
+                raise ValueError(f"no input file can be called {reserved[0]}: the part of that name holds something else")
             parts = [_json_part("parameters", dict(parameters or {}))]
+            if options:
+                parts.append(_json_part("options", options))
             parts += [_input_part(name, content) for name, content in files.items()]
             request = Request("POST", path, headers=headers, parts=parts, waits=int(wait))
         else:

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from podbook_core import API_GROUP, API_VERSION, KIND
 from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
+from podbook_core.nesting import MAX_NESTING, nested_too_deeply
 from podbook_core.reasons import Phase, Reason, is_terminal
 
 __all__ = [
@@ -37,6 +38,12 @@ MAX_PARAMETERS_BYTES = 256 * 1024
 ATTEMPTS_LIMIT = 5
 """Attempts in all, whatever they ended by."""
 _SHA256 = r"^[0-9a-f]{64}$"
+
+
+def _shallow(value: dict[str, Any]) -> dict[str, Any]:
+    if nested_too_deeply(value):
+        raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+    return value
 
 
 def _aware(value: datetime) -> datetime:
@@ -113,6 +120,7 @@ class Spec(Document):
     notebook: NotebookRef
     parameters: Annotated[
         dict[str, Any],
+        AfterValidator(_shallow),
         Field(description="Values of the notebook's parameters; checked against its contract. At most 256 KiB as JSON."),
     ] = {}
     inputs: Annotated[list[InputFile], Field(max_length=32, description="Input files, uploaded before.")] = []

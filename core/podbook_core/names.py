@@ -9,11 +9,17 @@ from podbook_core.digests import canonical_json, sha256_hex
 
 __all__ = [
     "EXECUTION_NAME",
+    "LABEL_KEY",
+    "LABEL_KEY_LENGTH",
+    "LABEL_VALUE",
+    "LABEL_VALUE_LENGTH",
     "NOTEBOOK_NAME",
     "execution_name",
     "execution_name_for_key",
     "idempotency_digest",
     "is_execution_name",
+    "is_label_key",
+    "is_label_value",
     "is_notebook_name",
     "job_name",
     "label_value",
@@ -25,9 +31,16 @@ NOTEBOOK_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 """Regular expression (to be matched whole) of a notebook's name."""
 EXECUTION_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 """Regular expression (to be matched whole) of an execution's name: an RFC 1123 label, so that it also fits a label value."""
+_LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LABEL_KEY = rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_LABEL_NAME}"
+"""Regular expression (to be matched whole) of a Kubernetes label's key; the prefix may have at most 253 characters besides."""
+LABEL_VALUE = rf"({_LABEL_NAME})?"
+"""Regular expression (to be matched whole) of a Kubernetes label's value."""
+_LABEL_PREFIX_LENGTH = 253
+LABEL_KEY_LENGTH = _LABEL_PREFIX_LENGTH + 1 + 63
+LABEL_VALUE_LENGTH = 63
 
 _NOTEBOOK_NAME = re.compile(NOTEBOOK_NAME)
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SUFFIX_LENGTH = 16
 _PREFIX_LENGTH = 63 - 1 - _SUFFIX_LENGTH
 
@@ -84,9 +97,20 @@ def secret_name(uid: str) -> str:
     return f"{job_name(uid)}-task"
 
 
+def is_label_key(text: str) -> bool:
+    """Whether a text may be the key of a Kubernetes label."""
+    fits = len(text) <= LABEL_KEY_LENGTH and len(text.rpartition("/")[0]) <= _LABEL_PREFIX_LENGTH
+    return fits and re.fullmatch(LABEL_KEY, text) is not None
+
+
+def is_label_value(text: str) -> bool:
+    """Whether a text may be the value of a Kubernetes label."""
+    return len(text) <= LABEL_VALUE_LENGTH and re.fullmatch(LABEL_VALUE, text) is not None
+
+
 def label_value(text: str) -> str:
     """A text as a Kubernetes label value: itself where it is one, else a readable start and a hash."""
-    if _LABEL_VALUE.fullmatch(text):
+    if text and is_label_value(text):
         return text
     start = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40].strip("-")
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]

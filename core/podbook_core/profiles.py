@@ -1,15 +1,21 @@
 """Profiles: what an administrator offers to run on. Callers pick one by name and never see a pod template."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from podbook_core.model import Document
 
-__all__ = ["DEFAULT_PROFILE", "Profile", "ProfileAccess", "Profiles", "parse_profiles"]
+__all__ = ["DEFAULT_PROFILE", "Profile", "ProfileAccess", "Profiles", "ProfilesError", "parse_profiles", "read_profiles_file"]
 
 DEFAULT_PROFILE = "default"
+
+
+class ProfilesError(Exception):
+    """A file of profiles cannot be used; the message is one line that names the file, the place and the problem."""
 
 
 class ProfileAccess(Document):
@@ -58,3 +64,27 @@ def parse_profiles(raw: Any) -> dict[str, Profile]:
     """
     profiles = TypeAdapter(dict[str, Profile]).validate_python(raw or {})
     return {DEFAULT_PROFILE: Profile(), **profiles}
+
+
+def read_profiles_file(file: Path | None, *, load: Callable[[bytes], Any] = json.loads) -> dict[str, Profile]:
+    """The profiles of a file; without a file ``default`` alone.
+
+    Args:
+        file: where they are.
+        load: reads its format, and raises ValueError for what is not of that format.
+
+    Raises:
+        ProfilesError: the file cannot be read or is not of the documented form.
+    """
+    if file is None:
+        return parse_profiles(None)
+    try:
+        return parse_profiles(load(file.read_bytes()))
+    except OSError as error:
+        raise ProfilesError(f"the profiles file {file} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = "/".join(map(str, first["loc"])) or "the whole"
+        raise ProfilesError(f"the profiles file {file} is not of the documented form: {place}: {first['msg']}") from error
+    except ValueError as error:
+        raise ProfilesError(f"the profiles file {file} is not well-formed: {error}") from error

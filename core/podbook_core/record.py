@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from podbook_core.attempt import AttemptManifest, StoredFile
+from podbook_core.attempt import AttemptManifest
 from podbook_core.history import Entry, index_keys, milliseconds
 from podbook_core.model import NotebookExecution, Observation, Results
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
@@ -81,7 +81,7 @@ class RecordStore:
         """
         if not execution.status.terminal:
             raise ValueError("only an ended execution has a record")
-        record = self.read(execution.uid) or self._commit(execution, manifest)
+        record = self._commit(execution, manifest)
         self._index(record)
         return record
 
@@ -142,21 +142,23 @@ class RecordStore:
         return record
 
     def _pin(self, uid: str, manifest: AttemptManifest) -> list[RecordedObject]:
+        prefix = attempt_prefix(uid, manifest.attempt)
+        there = self._store.describe(prefix)
         pinned = []
         for file in manifest.files:
-            item = self._pin_file(uid, manifest.attempt, file)
-            if item is not None:
-                pinned.append(item)
+            info = there.get(prefix + file.name)
+            if info is not None and info.size == file.size:  # what the manifest claims and is not there is no result
+                pinned.append(
+                    RecordedObject(
+                        name=file.name,
+                        key=info.key,
+                        size=file.size,
+                        sha256=file.sha256,
+                        etag=info.etag,
+                        media_type=file.media_type,
+                    )
+                )
         return pinned
-
-    def _pin_file(self, uid: str, attempt: str, file: StoredFile) -> RecordedObject | None:
-        key = attempt_prefix(uid, attempt) + file.name
-        info = self._store.head(key)
-        if info is None or info.size != file.size:
-            return None  # claimed by the manifest and not there: it is no result
-        return RecordedObject(
-            name=file.name, key=key, size=file.size, sha256=file.sha256, etag=info.etag, media_type=file.media_type
-        )
 
     def _index_keys(self, record: Record) -> list[str]:
         execution = record.execution

@@ -5,11 +5,13 @@ import sys
 
 from pydantic import ValidationError
 
+from podbook_core.nesting import expect_deep_documents
+from podbook_core.profiles import ProfilesError
 from podbook_core.store.base import StoreUnavailableError
 from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.logs import set_up_logging
 from podbook_operator.main import run
-from podbook_operator.settings import ProfilesError, Settings
+from podbook_operator.settings import Settings
 
 
 def main() -> int:
@@ -22,6 +24,7 @@ def main() -> int:
             sys.stderr.write(f"podbook-operator: {name}: {item['msg']}\n")
         return 2
     set_up_logging(settings.log_level)
+    expect_deep_documents()
     try:
         asyncio.run(run(settings))
     except (ProfilesError, ClusterUnavailableError, StoreUnavailableError, OSError) as error:

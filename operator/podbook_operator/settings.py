@@ -1,59 +1,32 @@
 """The operator's settings: from the environment, read once, never changed. Every one can be set from the chart's values."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from podbook_core.profiles import Profile, parse_profiles
-from podbook_core.store.s3 import S3Settings
+from podbook_core.profiles import Profile, read_profiles_file
+from podbook_core.store.s3_settings import S3Section
 
-__all__ = ["ProfilesError", "S3Section", "Settings", "read_profiles"]
-
-
-class ProfilesError(Exception):
-    """The file of profiles cannot be used; says which file and why."""
-
-
-class S3Section(BaseModel):
-    """The bucket (``PODBOOK_S3__…``)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bucket: Annotated[str, Field(description="Name of the bucket.")] = "podbook"
-    endpoint: Annotated[str | None, Field(description="URL of the service as the operator reaches it; absent for Amazon S3.")] = (
-        None
-    )
-    pod_endpoint: Annotated[
-        str | None, Field(description="URL of the service as runner pods reach it; the endpoint when absent.")
-    ] = None
-    region: Annotated[str, Field(description="Region, part of every signature.")] = "us-east-1"
-    access_key: Annotated[
-        SecretStr | None, Field(description="Access key; when absent, the usual places are searched (environment, web identity).")
-    ] = None
-    secret_key: Annotated[SecretStr | None, Field(description="Secret key of the access key.")] = None
-
-    def for_store(self) -> S3Settings:
-        """The same, as the store wants it."""
-        return S3Settings(
-            bucket=self.bucket,
-            endpoint=self.endpoint,
-            pod_endpoint=self.pod_endpoint,
-            region=self.region,
-            access_key=self.access_key.get_secret_value() if self.access_key else None,
-            secret_key=self.secret_key.get_secret_value() if self.secret_key else None,
-        )
+__all__ = ["Settings", "read_profiles"]
 
 
 class Settings(BaseSettings):
     """Everything an administrator may choose about the operator. Times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="PODBOOK_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="PODBOOK_",
+        env_nested_delimiter="__",
+        # So that an endpoint may be set without naming the bucket again.
+        nested_model_default_partial_update=True,
+        frozen=True,
+        extra="ignore",
+    )
 
     namespace: Annotated[str, Field(description="Namespace whose executions it runs; Jobs and pods are created there.")] = "default"
-    s3: Annotated[S3Section, Field(description="The bucket.")] = S3Section()
+    s3: Annotated[S3Section, Field(description="The bucket.")] = S3Section(bucket="podbook")
     profiles_file: Annotated[Path | None, Field(description="YAML or JSON file of profiles by name.")] = None
     runner_image: Annotated[str | None, Field(description="Image of profiles that name none.")] = None
     max_active: Annotated[int, Field(ge=1, description="How many executions may have a Job at a time.")] = 20
@@ -92,17 +65,15 @@ def read_profiles(settings: Settings) -> dict[str, Profile]:
     Raises:
         ProfilesError: the file cannot be read or is not of the documented shape.
     """
-    raw = None
-    if settings.profiles_file is not None:
-        try:
-            raw = yaml.safe_load(settings.profiles_file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ProfilesError(f"cannot read the profiles in {settings.profiles_file}: {error}") from error
-    try:
-        profiles = parse_profiles(raw)
-    except ValidationError as error:
-        raise ProfilesError(f"the profiles in {settings.profiles_file} are not usable: {error}") from error
+    profiles = read_profiles_file(settings.profiles_file, load=_yaml)
     return {
         name: profile if profile.image else profile.model_copy(update={"image": settings.runner_image})
         for name, profile in profiles.items()
     }
+
+
+def _yaml(data: bytes) -> Any:
+    try:
+        return yaml.safe_load(data)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error  # YAML points at the place in several lines

@@ -50,6 +50,10 @@ def api_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def conforms(case: Any) -> None:
     """Send the case; 503 and 504 are documented ends, any other 5xx is ours."""
     response = case.call(timeout=60)
+    if response.status_code == 421:
+        # Headers are made up as well: whoever names another host has not called this server (RFC 9110, section 15.5.20).
+        assert "host" in {name.lower() for name in case.headers}
+        return
     case.validate_response(response, checks=CHECKS)
     if response.status_code not in (503, 504):
         case.validate_response(response, checks=[not_a_server_error])

@@ -1,13 +1,17 @@
 """``python -m podbook_api``: what it needs, said in one line each."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from podbook_api.__main__ import SetupError, build_context, main
 from podbook_api.keys import Anonymous
-from podbook_api.settings import ApiSettings, S3Section
+from podbook_api.settings import ApiSettings
+from podbook_core.store.s3_settings import S3Section
 
 BUCKET = S3Section(bucket="podbook", endpoint="http://127.0.0.1:9")
 
@@ -59,3 +63,51 @@ def test_a_bad_setting_is_named_as_its_variable(monkeypatch: pytest.MonkeyPatch,
 def test_secrets_do_not_show() -> None:
     settings = ApiSettings(s3=S3Section.model_validate({"bucket": "podbook", "access_key": "AKIA", "secret_key": "hush-hush"}))
     assert "hush-hush" not in repr(settings)
+
+
+def start(folder: Path, kubeconfig: str | None) -> "subprocess.CompletedProcess[str]":
+    """Run the program as configured but for its cluster."""
+    (folder / "secret").write_text("s" * 64)
+    if kubeconfig is not None:
+        (folder / "kubeconfig").write_text(kubeconfig)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PODBOOK_")}
+    settings = {
+        "PODBOOK_S3__BUCKET": "podbook",
+        "PODBOOK_S3__ENDPOINT": "http://127.0.0.1:9",
+        "PODBOOK_LINK_SECRET_FILE": str(folder / "secret"),
+        "PODBOOK_ALLOW_ANONYMOUS": "true",
+        "PODBOOK_PORT": "0",
+        "KUBECONFIG": str(folder / "kubeconfig"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "podbook_api"], env={**kept, **settings}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+AWAY = """
+apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: admin, user: {token: hush-hush}}]
+contexts: [{name: test, context: {cluster: test, user: admin}}]
+current-context: test
+"""
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "why"),
+    [
+        (None, "there is no usable configuration for a cluster"),
+        ("{: [", "the file is not understood"),
+        ("- a list", "the file is not understood"),
+        (AWAY, "https://127.0.0.1:9: the API server cannot be reached"),
+    ],
+)
+def test_without_a_cluster_one_line_says_so(tmp_path: Path, kubeconfig: str | None, why: str) -> None:
+    ended = start(tmp_path, kubeconfig)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith("podbook-api: ")
+    assert why in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "hush-hush" not in ended.stdout + ended.stderr

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from podbook_api.app import create_app
-from podbook_api.backends.base import BackendUnavailableError, QueueFullError
+from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, QueueFullError
 from podbook_api.context import Context, NoFolder
 from podbook_api.keys import Anonymous
 from podbook_api.links import LinkSigner
@@ -70,6 +70,14 @@ async def test_an_outage_of_the_store_is_said(tmp_path: Path, validator: Contrac
         assert response.headers["Retry-After"] == "5"
         assert str(tmp_path) not in response.text
         assert (await client.get("/readyz")).json()["problems"] == ["store", "backend"]
+
+
+async def test_what_the_cluster_refuses_is_the_callers_to_mend(tmp_path: Path, validator: ContractValidator) -> None:
+    async with failing_client(tmp_path, validator, InvalidExecutionError("spec.retries: a policy allows none")) as client:
+        for path in ("/v1/run/quiet", "/v1/notebooks/quiet/executions"):
+            response = await client.post(path)
+            assert (response.status_code, response.json()["code"]) == (422, "InvalidExecution")
+            assert "a policy allows none" in response.json()["detail"]
 
 
 async def test_a_full_queue_says_when_to_come_back(tmp_path: Path, validator: ContractValidator) -> None:

@@ -41,6 +41,14 @@ class TestRun:
         assert json.loads(done.stdout)["width"] == 32
         assert (tmp_path / "out" / "thumbnail.png").read_bytes().startswith(b"\x89PNG")
 
+    def test_files_come_with_labels_and_a_time_out(self, cli: Cli) -> None:
+        picture = Path(__file__).parents[2] / "notebooks" / "samples" / "hills.png"
+        options = ["--label", "team=pictures", "--timeout", "120", "--no-wait"]
+        done = cli("run", "thumbnail", "-p", "width=32", "--input", f"image={picture}", *options)
+        assert done.returncode == 0, done.stderr
+        listed = cli("list", "--label", "team=pictures", "--json")
+        assert [item["id"] for item in json.loads(listed.stdout)] == [done.stdout.strip()]
+
     def test_a_failed_notebook_decides_the_exit_code_and_leaves_its_page(self, cli: Cli, tmp_path: Path) -> None:
         page = tmp_path / "page.html"
         done = cli("run", "failing", "--html", str(page))
@@ -61,7 +69,8 @@ class TestRun:
             (["thumbnail", "--input", "image=/no/such/file"], 2, "there is no file"),
             (["analysis", "--no-wait", "--html", "x.html"], 2, "--no-wait"),
             (["analysis", "--html", "no-such-folder/x.html"], 2, "there is no folder"),
-            (["analysis", "--input", f"image={__file__}", "--timeout", "9"], 2, "cannot be combined"),
+            (["thumbnail", "--input", f"options={__file__}"], 2, "no input file can be called options"),
+            (["thumbnail", "--input", f"image={__file__}", "--profile", "gpu"], 1, "gpu"),
         ],
     )
     def test_what_cannot_run_is_refused_with_one_clear_message(

@@ -69,6 +69,13 @@ class TestParameters:
         with pytest.raises(click.BadParameter, match="there is no file"):
             parse_inputs([f"image={path}.not"])
 
+    @pytest.mark.parametrize("name", ["parameters", "options"])
+    def test_input_files_cannot_take_the_place_of_other_parts(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / "cat.png"
+        path.write_bytes(b"png")
+        with pytest.raises(click.BadParameter, match=name):
+            parse_inputs([f"{name}={path}"])
+
 
 class TestExitCodes:
     def test_every_end_has_one_and_only_success_is_zero(self) -> None:

@@ -102,6 +102,21 @@ class TestResults:
         assert data.startswith(b"\x89PNG")
         assert len(data) == file.size
 
+    def test_files_and_options_go_together(self, client: Client) -> None:
+        picture = {"image": Path(__file__).parents[2] / "notebooks" / "samples" / "hills.png"}
+        output = client.run(
+            "thumbnail", width=32, files=picture, profile="default", timeout_seconds=99, labels={"team": "pictures"}
+        )
+        assert output["width"] == 32
+        [execution] = [
+            item for item in client.list(labels={"team": "pictures"}) if item.document["spec"].get("timeoutSeconds") == 99
+        ]
+        assert execution.document["spec"]["profile"] == "default"
+        with pytest.raises(InvalidRequestError, match="timeoutSeconds"):
+            client.submit("thumbnail", files=picture, timeout_seconds=0)
+        with pytest.raises(ValueError, match="options"):
+            client.submit("thumbnail", files={"options": b"{}"})
+
 
 class TestWaiting:
     @pytest.fixture(autouse=True)

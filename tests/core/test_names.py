@@ -14,6 +14,8 @@ from podbook_core.names import (
     execution_name_for_key,
     idempotency_digest,
     is_execution_name,
+    is_label_key,
+    is_label_value,
     is_notebook_name,
     job_name,
     label_value,
@@ -103,3 +105,48 @@ def test_what_is_no_execution_name(text: str) -> None:
 )
 def test_names_from_paths(path: str, name: str) -> None:
     assert notebook_name_from_path(path) == name
+
+
+# What the API server takes and refuses as labels of an object.
+@pytest.mark.parametrize(
+    ("key", "good"),
+    [
+        ("team", True),
+        ("A.b_c-9", True),
+        ("example.com/team", True),
+        ("a" * 63, True),
+        (f"{'a' * 61}.{'b' * 63}.{'c' * 63}.{'d' * 63}/team", True),
+        (f"{'a' * 62}.{'b' * 63}.{'c' * 63}.{'d' * 63}/team", False),
+        ("", False),
+        ("a" * 64, False),
+        ("-team", False),
+        ("team-", False),
+        ("a b", False),
+        ("/team", False),
+        ("example.com/", False),
+        ("Example.com/team", False),
+        ("a..b/team", False),
+        ("a/b/c", False),
+        ("team\n", False),
+        ("équipe", False),
+    ],
+)
+def test_label_keys_are_those_of_kubernetes(key: str, good: bool) -> None:
+    assert is_label_key(key) is good
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [
+        ("", True),
+        ("sales", True),
+        ("1.2_3-x", True),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        (".a", False),
+        ("a b", False),
+        ("a\n", False),
+    ],
+)
+def test_label_values_are_those_of_kubernetes(value: str, good: bool) -> None:
+    assert is_label_value(value) is good

@@ -12,7 +12,8 @@ from typing_extensions import override
 from podbook_core.attempt import StoredFile
 from podbook_core.digests import sha256_hex
 from podbook_core.history import parse_index_key
-from podbook_core.model import Results
+from podbook_core.model import Results, Spec
+from podbook_core.nesting import MAX_NESTING
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.base import ObjectInfo, PreconditionFailedError, StoreUnavailableError
@@ -195,3 +196,15 @@ def test_a_manifest_cannot_pin_the_objects_of_others(store: DirectoryStore, reco
     stolen = StoredFile("../../../u2/attempts/p1/output.json", len(OUTPUT), sha256_hex(OUTPUT), "application/json")
     assert records.close(ended(), manifest("Succeeded", stolen)).objects == []
     assert records.close(ended(uid="u3", name="n3"), manifest("Succeeded", attempt="../../u2/attempts/p1")).objects == []
+
+
+def test_the_deepest_parameters_there_can_be_are_recorded(records: RecordStore) -> None:
+    deep: Any = 1
+    for _ in range(MAX_NESTING - 1):
+        deep = [deep]
+    known = ended()
+    spec = Spec.model_validate({**known.spec.document(), "parameters": {"deep": deep}})
+    records.close(known.model_copy(update={"spec": spec}), None)
+    again = records.read(known.uid)
+    assert again is not None
+    assert again.execution.spec.parameters == {"deep": deep}

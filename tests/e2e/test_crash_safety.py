@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from podbook import Client
+from podbook_core.names import secret_name
 
 from .faults import kill_api_server, kill_component, start_minio, stop_minio
 from .installation import ENDED, Installation, condition
@@ -120,13 +121,13 @@ def test_nothing_is_lost_and_nothing_runs_twice(podbook: Installation) -> None:
 
 def _submit(podbook: Installation, number: int) -> str:
     with Client(podbook.url, podbook.key) as client:
-        return client.submit("quick", {"number": number}, profile="lean").id
+        return client.submit("quick", {"number": number}, profile="lean", labels={"e2e": "crash"}).id
 
 
 def _all_ended(podbook: Installation, names: list[str], snapshot: dict[str, tuple[str, str]]) -> bool:
     """Look at all of them; without an API server there is nothing to see for a while."""
     try:
-        items = podbook.runs.list("nbx")
+        items = podbook.runs.list("nbx", "e2e=crash")
     except KubectlError:
         return False
     for item in items:
@@ -164,3 +165,26 @@ def _answer(podbook: Installation, name: str) -> httpx.Response | None:
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["Retry-After"]) > 0
     return None
+
+
+def test_a_secret_left_by_a_crash_is_written_anew(podbook: Installation) -> None:
+    """As if the operator had ended between Secret and Job: the Secret is there, its access is not what the pod needs."""
+    operator = podbook.fullname("operator")
+    podbook.kubectl("scale", "deployment", operator, "--replicas=0")
+    until("the operator to be gone", lambda: not podbook.pods("operator"))
+    try:
+        name = podbook.submit("quick", {"number": 6}, profile="lean")["id"]
+        uid = podbook.execution(name)["metadata"]["uid"]
+        owner = {"apiVersion": "podbook.dev/v1alpha1", "kind": "NotebookExecution", "name": name, "uid": uid}
+        podbook.runs.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": secret_name(uid), "ownerReferences": [owner]},
+                "stringData": {"task.json": "{}"},
+            }
+        )
+    finally:
+        podbook.kubectl("scale", "deployment", operator, "--replicas=1")
+    assert podbook.ended(name)["status"]["reason"] == "Succeeded"
+    assert not podbook.runs.exists("secret", secret_name(uid)), "signed access does not outlive the run"

@@ -18,8 +18,14 @@ def _running(podbook: Installation, seconds: float, **body: object) -> str:
     """A run that is in its second cell."""
     name: str = podbook.submit("sleeping", {"seconds": seconds}, profile="lean", **body)["id"]
     podbook.until_reason(name, "Running")
-    until(f"{name} to have said something", lambda: "begun" in podbook.http.get(f"/v1/executions/{name}/logs").text, seconds=30)
+    until(f"{name} to have said something", lambda: "begun" in _log(podbook, name), seconds=60)
     return name
+
+
+def _log(podbook: Installation, name: str) -> str:
+    answer = podbook.http.get(f"/v1/executions/{name}/logs")
+    assert answer.status_code == 200, answer.text
+    return answer.text
 
 
 def _attempts(podbook: Installation, name: str) -> list[str]:

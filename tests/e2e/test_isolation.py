@@ -27,6 +27,25 @@ def looking(podbook: Installation) -> Document:
     return podbook.ended(podbook.submit("looking", profile="lean")["id"])
 
 
+@pytest.fixture(scope="module")
+def leaked(podbook: Installation) -> tuple[Document, Task]:
+    """A run that printed its signed access in every way there is, and that access itself."""
+    name = podbook.submit("leaking", profile="lean")["id"]
+    uid = podbook.execution(name)["metadata"]["uid"]
+    task = until("the Secret of the run", lambda: _task(podbook, uid), every=0.05)
+    return podbook.ended(name), task
+
+
+@pytest.fixture(scope="module")
+def access(podbook: Installation) -> Task:
+    """The signed access of a run that has ended."""
+    name = podbook.submit("sleeping", {"seconds": 2}, profile="lean")["id"]
+    uid = podbook.execution(name)["metadata"]["uid"]
+    task = until("the Secret of the run", lambda: _task(podbook, uid), every=0.05)
+    podbook.ended(name)
+    return task
+
+
 class TestPod:
     def test_the_namespace_enforces_restricted(self, podbook: Installation) -> None:
         labels = podbook.runs.get("namespace", podbook.runs.namespace)["metadata"]["labels"]
@@ -68,14 +87,6 @@ class TestPod:
 
 
 class TestCredentials:
-    @pytest.fixture(scope="class")
-    def leaked(self, podbook: Installation) -> tuple[Document, Task]:
-        """A run that printed its signed access in every way there is, and that access itself."""
-        name = podbook.submit("leaking", profile="lean")["id"]
-        uid = podbook.execution(name)["metadata"]["uid"]
-        task = until("the Secret of the run", lambda: _task(podbook, uid), every=0.05)
-        return podbook.ended(name), task
-
     def test_a_run_holds_signed_access_and_it_is_in_nothing_it_leaves(
         self, podbook: Installation, leaked: tuple[Document, Task]
     ) -> None:
@@ -130,14 +141,6 @@ def _everything(podbook: Installation, document: Document) -> list[bytes]:
 
 class TestSignedAccess:
     """One run's access, used by someone who took it."""
-
-    @pytest.fixture(scope="class")
-    def access(self, podbook: Installation) -> Task:
-        name = podbook.submit("sleeping", {"seconds": 2}, profile="lean")["id"]
-        uid = podbook.execution(name)["metadata"]["uid"]
-        task = until("the Secret of the run", lambda: _task(podbook, uid), every=0.05)
-        podbook.ended(name)
-        return task
 
     @staticmethod
     def post(task: Task, key: str, data: bytes) -> int:

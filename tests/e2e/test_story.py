@@ -150,3 +150,15 @@ def test_an_idempotency_key_makes_one_run_whatever_replica_is_asked(podbook: Ins
         names.add(answer.json()["id"])
     assert len(names) == 1
     assert condition(podbook.ended(names.pop()), "Succeeded") == "True"
+
+
+def test_a_deleted_run_is_gone_behind_both_doors(podbook: Installation) -> None:
+    running = podbook.submit("sleeping", {"seconds": 60}, profile="lean")["id"]
+    answer = podbook.http.delete(f"/v1/executions/{running}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "NotFinished")
+    podbook.http.post(f"/v1/executions/{running}/cancel").raise_for_status()
+    uid = podbook.ended(running)["metadata"]["uid"]
+    assert podbook.http.delete(f"/v1/executions/{running}").status_code == 204
+    assert podbook.http.get(f"/v1/executions/{running}").status_code == 404
+    assert not podbook.runs.exists("nbx", running)
+    assert podbook.store.list(f"executions/{uid}/") == []

@@ -29,7 +29,7 @@ def ended(uid: str, created: datetime) -> NotebookExecution:
     return execution.with_status(advance(execution.status, Change(Reason.CANCELLED), generation=1, now=created))
 
 
-def sweeper(store: DirectoryStore, data: DataDir, *live: NotebookExecution, days: int | None = None) -> Sweeper:
+def sweeper(store: DirectoryStore, data: DataDir, *live: NotebookExecution, days: int = 0) -> Sweeper:
     async def living() -> list[NotebookExecution]:
         return list(live)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -120,6 +121,18 @@ async def test_what_the_cluster_will_not_take_is_said(start_backend: Start) -> N
         await backend.create(new_execution(labels={"a": "not a label value!"}))
 
 
+async def test_a_probe_asks_only_whether_somebody_answers(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    await KubernetesBackend("default").probe()
+    stranger = tmp_path / "kubeconfig"
+    stranger.write_text(control_plane.kubeconfig.read_text().replace("user: {token: ", "user: {token: not-"))
+    monkeypatch.setenv("KUBECONFIG", str(stranger))
+    with pytest.raises(BackendUnavailableError, match="answers 401"):
+        await KubernetesBackend("default").probe()
+
+
 async def test_an_outage_is_said_and_survived(
     start_backend: Start, control_plane: ControlPlane, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +152,8 @@ async def test_an_outage_is_said_and_survived(
                 with pytest.raises(BackendUnavailableError, match="cannot be reached") as caught:
                     await call()
                 assert caught.value.retry_after > 0
+            with pytest.raises(BackendUnavailableError, match=f"{control_plane.url}: .*cannot be reached"):
+                await KubernetesBackend("default").probe()
             late = KubernetesBackend("default")
             starting = asyncio.create_task(late.start())
             await until(lambda: backend._lost_at is not None)

@@ -183,6 +183,19 @@ def test_lists_are_in_order_and_paged_exactly(store: ObjectStore) -> None:
     assert store.list("", limit=0) == []
 
 
+def test_a_description_says_of_each_object_what_its_head_says(store: ObjectStore) -> None:
+    for key, data in (("a/b", b"one"), ("a/c/d", b""), ("ab", b"two")):
+        store.put(key, data)
+    described = store.describe("a/")
+    assert sorted(described) == ["a/b", "a/c/d"]
+    for key, info in described.items():
+        head = store.head(key)
+        assert head is not None
+        assert (info.key, info.size, info.etag) == (key, head.size, head.etag)
+    assert store.describe("nothing/") == {}
+    assert store.describe("../") == {}
+
+
 def test_more_than_a_page_of_keys(store: ObjectStore) -> None:
     keys = [f"many/{number:04}" for number in range(1100)]
     with ThreadPoolExecutor(8) as pool:
@@ -224,6 +237,7 @@ def test_any_list_equals_the_sorted_keys(
         store.put(key, b"")
     expected = sorted(key for key in keys if key.startswith(prefix))
     assert store.list(prefix) == expected
+    assert sorted(store.describe(prefix)) == expected
     assert store.list(prefix, start_after=after, limit=limit) == [key for key in expected if key > after][:limit]
     paged: list[str] = []
     while page := store.list(prefix, start_after=paged[-1] if paged else "", limit=limit):

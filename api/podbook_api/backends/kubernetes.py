@@ -83,21 +83,29 @@ class KubernetesBackend:
         Raises:
             BackendUnavailableError: there is no usable configuration.
         """
-        configuration = Configuration()
-        configuration.connection_pool_maxsize = 128
-        try:
-            if _in_cluster():
-                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the library's
-            else:
-                # The library reads $KUBECONFIG when it is imported; here it is read now.
-                where = os.environ.get("KUBECONFIG")
-                await load_kube_config(config_file=where, client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except (ConfigException, OSError) as error:
-            raise BackendUnavailableError(f"there is no usable configuration for a cluster: {error}") from error
-        self._api = ApiClient(configuration)
+        self._api = await _client()
         self._follower = asyncio.create_task(self._follow(), name="watch of NotebookExecutions")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._listed.wait(), _FIRST_LIST_SECONDS)
+
+    async def probe(self) -> None:
+        """Whether there is a usable configuration and, unless this runs in a pod, an API server that answers. Instead of :meth:`start`.
+
+        In a pod an API server that is away will be back, and until then ended executions can be read. On a terminal it is a mistake in
+        the configuration, which its user should see at once.
+
+        Raises:
+            BackendUnavailableError: there is not; one line that says what to mend.
+        """
+        async with await _client() as self._api:
+            if _in_cluster():
+                return
+            try:
+                await self._request("GET", self._path, query={"limit": "1"})
+            except BackendUnavailableError as error:
+                raise BackendUnavailableError(f"{self._api.configuration.host}: {error}") from error
+            except _RefusedError:
+                pass  # it answers; /readyz says what is missing
 
     async def stop(self) -> None:
         """Stop watching and end every follower. Executions go on: they are the operator's."""
@@ -326,6 +334,24 @@ class KubernetesBackend:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise BackendUnavailableError(_unreachable(error)) from error
         return cast("aiohttp.ClientResponse", answer.response)
+
+
+async def _client() -> ApiClient:
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = 128
+    try:
+        if _in_cluster():
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the library's
+        else:
+            # The library reads $KUBECONFIG when it is imported; here it is read now.
+            where = os.environ.get("KUBECONFIG")
+            await load_kube_config(config_file=where, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return ApiClient(configuration)
+    except (ConfigException, OSError) as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever YAML and wrong shapes in the file lead to, the library lets through
+        why = f"the file is not understood ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+    raise BackendUnavailableError(f"there is no usable configuration for a cluster: {why}; set KUBECONFIG, or run this in a pod")
 
 
 def _in_cluster() -> bool:

@@ -1,12 +1,10 @@
 """The embedded server put together: one directory, one folder of notebooks, one application."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
-from pydantic import ValidationError
 
 from podbook_api.app import create_app
 from podbook_api.context import Catalogue, Context, NoFolder, utc_now
@@ -21,7 +19,7 @@ from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
 from podbook_api.links import InvalidSecretError, LinkSigner
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
-from podbook_core.profiles import Profiles, parse_profiles
+from podbook_core.profiles import ProfilesError, read_profiles_file
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.validation import ContractValidator
@@ -65,10 +63,10 @@ def build_embedded(settings: ApiSettings, *, on_stop: Callable[[StopReport], Non
     """
     keys = _keys(settings)
     folder_path = _folder_path(settings)
-    profiles = _profiles(settings.profiles_file)
     try:
+        profiles = read_profiles_file(settings.profiles_file)
         data = DataDir(settings.data_dir)
-    except DataDirError as error:
+    except (ProfilesError, DataDirError) as error:
         raise SetupError(str(error)) from error
     validator = ContractValidator()
     try:
@@ -98,7 +96,7 @@ def build_embedded(settings: ApiSettings, *, on_stop: Callable[[StopReport], Non
         )
         if folder is not None:
             backend.accompany(folder)
-        backend.accompany(Sweeper(store, data, live=backend.live, retention_days=settings.retention_days or None, clock=utc_now))
+        backend.accompany(Sweeper(store, data, live=backend.live, retention_days=settings.retention_days, clock=utc_now))
         catalogue: Catalogue = NoFolder() if folder is None else folder
         links = LinkSigner.from_file(settings.link_secret_file or data.link_secret_file, create=settings.link_secret_file is None)
         app = create_app(Context(store, backend, validator, profiles, keys, links, settings, catalogue))
@@ -142,18 +140,3 @@ def _folder_path(settings: ApiSettings) -> Path | None:
                 "choose another, or one whose name begins with a dot"
             )
     return folder
-
-
-def _profiles(file: Path | None) -> Profiles:
-    if file is None:
-        return parse_profiles(None)
-    try:
-        return parse_profiles(json.loads(file.read_bytes()))
-    except OSError as error:
-        raise SetupError(f"the profiles file {file} cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        raise SetupError(f"the profiles file {file} is not of the documented form: {place}: {first['msg']}") from error
-    except ValueError as error:
-        raise SetupError(f"the profiles file {file} is no JSON: {error}") from error

@@ -4,19 +4,18 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
 from podbook_api.embedded.attempt import AttemptFolder
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.process import is_held
-from podbook_api.services import idempotency
 from podbook_api.threads import Threads
-from podbook_core import history, retention
+from podbook_core import retention
 from podbook_core.model import NotebookExecution
-from podbook_core.record import RecordStore
 from podbook_core.store.base import ObjectStore, StoreError
-from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix
+from podbook_core.store.keys import execution_prefix
+from podbook_core.sweeping import StoreSweep
 
 __all__ = ["Sweeper"]
 
@@ -32,7 +31,7 @@ class Sweeper:
         store: the object store in it.
         data: the directory.
         live: gives the live executions.
-        retention_days: how long ended executions are kept, counted from their end; for ever when None.
+        retention_days: how long ended executions are kept, counted from their end; 0 keeps all.
         clock: the present, in UTC.
     """
 
@@ -42,15 +41,13 @@ class Sweeper:
         data: DataDir,
         *,
         live: Callable[[], Awaitable[Collection[NotebookExecution]]],
-        retention_days: int | None,
+        retention_days: int,
         clock: Callable[[], datetime],
     ) -> None:
-        self._store = store
         self._data = data
         self._live = live
-        self._days = retention_days
         self._clock = clock
-        self._records = RecordStore(store)
+        self._sweep = StoreSweep(store, days=retention_days, clock=clock)
         self._threads = Threads(1)
         self._task: asyncio.Task[None] | None = None
 
@@ -71,15 +68,15 @@ class Sweeper:
         Raises:
             StoreError: the store cannot be used; the rest is done the next time.
         """
-        removed = await self._threads.run(self._expired_records)
+        removed = await self._threads.run(self._sweep.remove_expired)
         # Candidates first, then who is alive: whoever comes to life in between was no candidate.
-        keys = await self._threads.run(self._idempotency_digests)
+        digests = await self._threads.run(self._sweep.idempotency_digests)
         orphans = await self._threads.run(self._orphan_candidates)
         folders = await self._threads.run(self._work_folders)
         live = await self._live()
         names, uids = {item.name for item in live}, {item.uid for item in live}
-        removed += await self._threads.run(self._remove_idempotency, keys, names)
-        removed += await self._threads.run(self._remove_orphans, orphans - uids)
+        removed += await self._threads.run(self._sweep.remove_idempotency, digests, names)
+        removed += await self._threads.run(self._sweep.remove_unrecorded, orphans - uids)
         removed += await self._threads.run(self._remove_work, folders - uids)
         if removed:
             _LOG.info("removed %d expired or forgotten things", removed)
@@ -96,62 +93,15 @@ class Sweeper:
                 _LOG.exception("sweeping failed; trying again in an hour")
             await asyncio.sleep(_EVERY_SECONDS)
 
-    def _expired_records(self) -> int:
-        if self._days is None:
-            return 0
-        now, removed = self._clock(), 0
-        for key in self._keys(history.scope_prefix()):
-            entry = history.parse_index_key(key)
-            if entry is None or not retention.may_be_expired(entry, now=now, days=self._days):
-                continue
-            record = self._records.read(entry.uid)
-            if record is None:
-                self._store.delete(key)  # a removal that was interrupted
-                continue
-            execution = record.execution
-            if retention.retention_over(execution.status.completion_time, execution.created, now=now, days=self._days):
-                self._records.forget(record)
-                removed += 1
-        return removed
-
-    def _idempotency_digests(self) -> list[str]:
-        return [key.removeprefix(IDEMPOTENCY) for key in self._keys(IDEMPOTENCY)]
-
-    def _remove_idempotency(self, digests: list[str], alive: Collection[str]) -> int:
-        now, removed = self._clock(), 0
-        for digest in digests:
-            try:
-                found = idempotency.read(self._store, digest)
-            except (ValueError, KeyError, TypeError):
-                _LOG.warning("the idempotency entry %s cannot be read", digest)
-                continue
-            if found is None:
-                continue
-            entry = found[0]
-            record = self._records.read_by_name(entry.name)
-            ended = None if record is None else record.execution.status.completion_time
-            if retention.idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
-                self._store.delete(IDEMPOTENCY + digest)
-                removed += 1
-        return removed
-
     def _orphan_candidates(self) -> set[str]:
         if any(self._data.live.glob("*.damaged")):
             return set()  # a person may still mend the document and want its results
         limit = (self._clock() - retention.ORPHAN_AGE).timestamp()
-        found = retention.orphaned_executions(self._keys(EXECUTIONS), ())
-        return {uid for uid in found if self._changed(uid) < limit}
+        return {uid for uid in self._sweep.unrecorded() if self._changed(uid) < limit}
 
     def _changed(self, uid: str) -> float:
         folder = self._data.store / execution_prefix(uid)
         return max((path.stat().st_mtime for path in (folder, folder / "attempts") if path.exists()), default=0.0)
-
-    def _remove_orphans(self, uids: Collection[str]) -> int:
-        removed = 0
-        for uid in uids:
-            if self._records.read(uid) is None:  # it may have ended while we looked
-                removed += self._store.delete_prefix(execution_prefix(uid)) > 0
-        return removed
 
     def _work_folders(self) -> set[str]:
         return {path.name for path in self._data.work.iterdir()}
@@ -165,9 +115,3 @@ class Sweeper:
                 shutil.rmtree(path, ignore_errors=True)
                 removed += 1
         return removed
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        last = ""
-        while page := self._store.list(prefix, start_after=last):
-            yield from page
-            last = page[-1]

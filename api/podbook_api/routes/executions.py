@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from podbook_api.bodies import invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
+from podbook_api.bodies import RunBody, invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
 from podbook_api.dependencies import (
     CallerDep,
     ExecutionId,
@@ -18,13 +18,14 @@ from podbook_api.dependencies import (
     ServicesDep,
     failures,
 )
+from podbook_api.openapi import form_content
 from podbook_api.preferences import etag_matches
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.resources import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
 from podbook_api.services.executions import Filters, is_settled
 from podbook_api.services.submission import Submitted, Wish
 from podbook_core.digests import sha256_hex
-from podbook_core.model import InputFile, NotebookExecution, NotebookRef, Spec
+from podbook_core.model import InputFile, NotebookExecution, NotebookRef
 from podbook_core.names import NOTEBOOK_NAME
 from podbook_core.reasons import Phase, Reason
 from podbook_core.store.keys import input_key
@@ -32,8 +33,13 @@ from podbook_core.store.keys import input_key
 __all__ = ["created_response", "router"]
 
 router = APIRouter(prefix="/v1", tags=["executions"])
-_JSON_BODY: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/CreateExecution"}}}}
+_BODIES: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/CreateExecution"}},
+            "multipart/form-data": form_content({"type": "object", "additionalProperties": True}),
+        }
+    }
 }
 _LOCATION = {"Location": {"description": "Path of the execution.", "schema": {"type": "string"}}}
 _CREATED: dict[int | str, dict[str, Any]] = {
@@ -47,7 +53,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
     operation_id="create_execution",
     summary="Run a notebook",
     response_model=None,
-    openapi_extra=_JSON_BODY,
+    openapi_extra=_BODIES,
     responses={**_CREATED, **failures(400, 404, 409, 413, 415, 429)},
 )
 async def create_execution(
@@ -62,18 +68,19 @@ async def create_execution(
 ) -> Response:
     """Create an execution of a notebook, checked against its contract before anything starts.
 
-    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does.
+    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is what the JSON body says besides
+    the parameters.
     """
     if is_json(media_type_of(request)):
         try:
             body = CreateExecution.model_validate(await read_json(request))
+            wish = Wish(body.spec(notebook, body.parameters), body.labels, key=key)
         except ValidationError as error:
             raise invalid_body(error) from None
-        return await _create(parts, caller, request, Wish(_spec(notebook, body), body.labels, key=key), wait, dry_run=dry_run)
+        return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
     async with read_run_body(request, input_name="input") as received:
-        parameters = await parameters_object(parts, notebook, received.parameters, received.fields)
-        spec = Spec(notebook=NotebookRef(name=notebook), parameters=parameters, inputs=[upload.file for upload in received.uploads])
-        return await _create(parts, caller, request, Wish(spec, {}, received.uploads, key), wait, dry_run=dry_run)
+        wish = await form_wish(parts, caller, notebook, received, key)
+        return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
 
 
 async def _create(parts: Services, caller: CallerDep, request: Request, wish: Wish, wait: int | None, *, dry_run: bool) -> Response:
@@ -85,26 +92,29 @@ async def _create(parts: Services, caller: CallerDep, request: Request, wish: Wi
     return created_response(Submitted(execution, submitted.replayed), wait=wait)
 
 
-def _spec(notebook: str, body: CreateExecution) -> Spec:
-    raw = body.model_dump(exclude={"version", "labels"})
-    return Spec.model_validate({**raw, "notebook": {"name": notebook, "version": body.version}})
-
-
-async def parameters_object(parts: Services, notebook: str, parameters: Any, fields: Any) -> dict[str, Any]:
-    """Parameters from JSON and form fields together.
+async def form_wish(parts: Services, caller: CallerDep, notebook: str, received: RunBody, key: str | None) -> Wish:
+    """What a body asks for that may hold parameters as JSON and as form fields, options, and files.
 
     Raises:
-        ProblemError: 422 when the JSON is no object.
+        ProblemError: 422 when the parameters are no object, or not of a form that can be stored.
     """
+    parameters = received.parameters
     if not isinstance(parameters, dict):
         error = FieldError(path="", problem="is no object", expected="an object with the parameters by name")
         raise ProblemError(
             422, Code.INVALID_PARAMETERS, f"(the whole value): {error.problem}; expected {error.expected}", errors=[error]
         )
-    if not fields:
-        return parameters
-    version = (await parts.notebooks.current(notebook)).version
-    return {**parameters_from_fields(fields, version.contract.input), **parameters}
+    options = received.options
+    if received.fields:
+        # Whoever may not run it learns nothing of it here; the submission refuses.
+        version = await parts.notebooks.version(notebook, options.version) if caller.may("notebooks", notebook, "run") else None
+        schema = None if version is None else version.contract.input
+        parameters = {**parameters_from_fields(received.fields, schema), **parameters}
+    try:
+        spec = options.spec(notebook, parameters, [upload.file for upload in received.uploads])
+    except ValidationError as error:
+        raise invalid_body(error) from None
+    return Wish(spec, options.labels, received.uploads, key)
 
 
 async def submit(parts: Services, caller: CallerDep, wish: Wish, request: Request) -> Submitted:

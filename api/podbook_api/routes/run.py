@@ -6,13 +6,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from podbook_api.bodies import read_run_body
 from podbook_api.dependencies import CallerDep, IdempotencyKey, NotebookName, PreferredWait, Services, ServicesDep, failures
+from podbook_api.openapi import form_content
 from podbook_api.preferences import chosen_file
 from podbook_api.resources import ExecutionResource
-from podbook_api.routes.executions import created_response, parameters_object, submit
+from podbook_api.routes.executions import created_response, form_wish, submit
 from podbook_api.routes.results import artifact_response, output_response
 from podbook_api.services.executions import is_settled
-from podbook_api.services.submission import Submitted, Wish
-from podbook_core.model import NotebookExecution, NotebookRef, Spec
+from podbook_api.services.submission import Submitted
+from podbook_core.model import NotebookExecution
 from podbook_core.reasons import Reason
 from podbook_core.store.keys import FILES_FOLDER
 
@@ -25,7 +26,7 @@ _BODIES: dict[str, Any] = {
     "requestBody": {
         "content": {
             "application/json": {"schema": {"type": "object", "additionalProperties": True}},
-            "multipart/form-data": {"schema": {"type": "object", "additionalProperties": True}},
+            "multipart/form-data": form_content({"type": "object", "additionalProperties": True}),
         }
     }
 }
@@ -62,15 +63,13 @@ async def run(
 ) -> Response:
     """Run a notebook and return its output.
 
-    The body is the parameters as JSON; or a form, in which files are input files named like their fields, `parameters` is JSON, and
-    other fields are parameters; or, with any other media type, one input file. When the notebook published a file of a media type that
+    The body is the parameters as JSON; or a form, in which files are input files named like their fields, `parameters` and `options`
+    (profile, time-out, labels and so on) are JSON, and other fields are parameters; or, with any other media type, one input file. When the notebook published a file of a media type that
     `Accept` names, and only one, the response is that file. After 30 seconds (or what `Prefer: wait=N` says) the response is 202 and
     the run goes on.
     """
     async with read_run_body(request, input_name=input_name) as received:
-        parameters = await parameters_object(parts, notebook, received.parameters, received.fields)
-        spec = Spec(notebook=NotebookRef(name=notebook), parameters=parameters, inputs=[upload.file for upload in received.uploads])
-        submitted = await submit(parts, caller, Wish(spec, {}, received.uploads, key), request)
+        submitted = await submit(parts, caller, await form_wish(parts, caller, notebook, received, key), request)
     wait = DEFAULT_WAIT_SECONDS if preferred is None else preferred
     execution = await parts.executions.wait(submitted.execution, wait) if wait else submitted.execution
     if not is_settled(execution):

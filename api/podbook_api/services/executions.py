@@ -1,10 +1,12 @@
 """Executions: found where they live or in the record, waited for, listed, cancelled, run again, removed."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import anyio
+from pydantic import ValidationError
 
 from podbook_api.backends.base import StillActiveError
 from podbook_api.cache import LruCache
@@ -19,6 +21,7 @@ from podbook_core.record import Record, RecordStore
 
 __all__ = ["ExecutionService", "Filters", "Page", "is_settled"]
 
+_log = logging.getLogger(__name__)
 SCANNED_PER_PAGE = 2000
 """Index entries one page may look at; a page may be short, or even empty, and still have a next one."""
 _CHUNK = 200
@@ -211,7 +214,12 @@ class ExecutionService:
         known = self._kept.get(uid)
         if known is not None:
             return known
-        found = self._records.read(uid)
+        try:
+            found = self._records.read(uid)
+        except ValidationError as error:
+            # One unreadable record (a newer version's, a damaged one) must not take every list along.
+            _log.error("the record of %s cannot be read: %s problem(s)", uid, error.error_count())
+            return None
         if found is not None:
             self._kept.put(uid, found)
         return found

@@ -17,7 +17,15 @@ from podbook_api.threads import Threads
 from podbook_core.acceptance import Accepted, Refused, accept
 from podbook_core.digests import canonical_json, digest_json
 from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import execution_name, execution_name_for_key, idempotency_digest, label_value
+from podbook_core.names import (
+    LABEL_KEY_LENGTH,
+    execution_name,
+    execution_name_for_key,
+    idempotency_digest,
+    is_label_key,
+    is_label_value,
+    label_value,
+)
 from podbook_core.profiles import DEFAULT_PROFILE
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
@@ -27,6 +35,8 @@ from podbook_core.versions import Version
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 
 _OWN_LABELS = "podbook.dev/"
+_LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+_LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; before it, if anything, a DNS subdomain in lower case and '/'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,10 @@ class Submitter:
         spec = wish.spec
         name = spec.notebook.name
         self._authorise(caller, name)
-        for label in wish.labels:
-            if label.startswith(_OWN_LABELS):
-                raise ProblemError(422, Code.INVALID_REQUEST, f"labels that begin with {_OWN_LABELS} are set by Podbook itself")
+        wrong = label_errors(wish.labels)
+        if wrong:
+            text = "; ".join(f"{item.path}: {item.problem}; expected {item.expected}" for item in wrong[:3])
+            raise ProblemError(422, Code.INVALID_REQUEST, f"the labels are not valid: {text}", errors=wrong)
         size = len(canonical_json(spec.parameters))
         if size > MAX_PARAMETERS_BYTES:
             raise ProblemError(
@@ -210,6 +221,20 @@ class Submitter:
             lock, users = self._locks.pop(name)
             if users > 1:
                 self._locks[name] = (lock, users - 1)
+
+
+def label_errors(labels: Mapping[str, str]) -> list[FieldError]:
+    """What is wrong with a caller's labels: Kubernetes' rules hold in both modes, and some keys are Podbook's own. Pure."""
+    errors = []
+    for key, value in labels.items():
+        place = "/labels/" + key[:LABEL_KEY_LENGTH].replace("~", "~0").replace("/", "~1")
+        if key.startswith(_OWN_LABELS):
+            errors.append(FieldError(path=place, problem="is set by Podbook itself", expected=f"a key without {_OWN_LABELS}"))
+        elif not is_label_key(key):
+            errors.append(FieldError(path=place, problem="is no label key", expected=_LABEL_KEY_RULE))
+        elif not is_label_value(value):
+            errors.append(FieldError(path=place, problem="has a value that no label can have", expected=_LABEL_VALUE_RULE))
+    return errors
 
 
 def temporary_file() -> Path:

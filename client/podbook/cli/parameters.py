@@ -47,6 +47,8 @@ def parse_inputs(given: Iterable[str]) -> dict[str, Path]:
         name, equals, path = text.partition("=")
         if not equals or not name or not path:
             raise click.BadParameter(f"{text!r} is not NAME=PATH", param_hint="--input")
+        if name in ("parameters", "options"):
+            raise click.BadParameter(f"no input file can be called {name}", param_hint="--input")
         if not Path(path).is_file():
             raise click.BadParameter(f"there is no file {path}", param_hint="--input")
         files[name] = Path(path)

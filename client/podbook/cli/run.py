@@ -72,10 +72,6 @@ def run(
         raise click.UsageError("--html and --save-files need the end of the run: leave --no-wait away")
     if html is not None and not html.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
-    if inputs and (profile or timeout_seconds or labels):
-        raise click.UsageError(
-            "--profile, --timeout and --label cannot be combined with --input; set them in the notebook's contract"
-        )
     execution = client.submit(
         notebook,
         parse_parameters(given),

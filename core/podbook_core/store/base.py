@@ -157,6 +157,13 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def describe(self, prefix: str) -> dict[str, ObjectInfo]:
+        """What is known of every object below a prefix, by key, in as few requests as the store allows.
+
+        Media types are left empty: a listing does not tell them.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Remove an object; no error when there is none."""
         ...

@@ -9,9 +9,11 @@ import fcntl
 import hashlib
 import mimetypes
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from podbook_core.store.base import (
@@ -135,6 +137,11 @@ class DirectoryStore:
                     break
                 found.append(key)
             return found
+
+    def describe(self, prefix: str) -> dict[str, ObjectInfo]:
+        """See :meth:`ObjectStore.describe <podbook_core.store.base.ObjectStore.describe>`."""
+        found = {key: self.head(key) for key in self.list(prefix, limit=sys.maxsize)}
+        return {key: replace(info, media_type="") for key, info in found.items() if info is not None}
 
     def delete(self, key: str) -> None:
         """See :meth:`ObjectStore.delete <podbook_core.store.base.ObjectStore.delete>`."""

@@ -5,9 +5,9 @@ The one module that imports boto3. Signatures are always SigV4: boto3 falls back
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from podbook_core.store.base import (
     can_have_keys,
     check_key,
 )
+from podbook_core.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,32 +41,6 @@ _SIGNED_LIMIT = 7 * 24 * 3600
 """Longest validity of a SigV4 signature, in seconds."""
 _CONFLICTS = 5
 _CHECK_KEY = "health/store"
-
-
-@dataclass(frozen=True, slots=True)
-class S3Settings:
-    """Which bucket, and how to reach it. Built by each program from its own settings; this class reads no environment.
-
-    Without ``access_key`` boto3's own chain finds credentials (environment, web identity, instance).
-    """
-
-    bucket: str
-    endpoint: str | None = None
-    """URL of the service as this program reaches it; None is Amazon's, by region."""
-    pod_endpoint: str | None = None
-    """URL of the service as pods reach it, for what is signed; ``endpoint`` when None. The host is part of the signature."""
-    region: str = "us-east-1"
-    access_key: str | None = field(default=None, repr=False)
-    secret_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    connect_timeout: float = 5.0
-    """Seconds to connect, for each try."""
-    read_timeout: float = 20.0
-    """Seconds without a byte, for each try."""
-    max_attempts: int = 3
-    """Tries in all, for each request."""
-    part_size: int = 64 * 1024 * 1024
-    """Files larger than this many bytes are uploaded in parts of this size; at least 5 MiB (S3 API)."""
 
 
 class S3Store:
@@ -165,16 +140,31 @@ class S3Store:
                 return []
             start_after = ""
         found: list[str] = []
-        while len(found) < limit:
+        for page in self._pages(prefix, start_after, limit):
+            found.extend(page)
+        return found
+
+    def describe(self, prefix: str) -> dict[str, ObjectInfo]:
+        """See :meth:`ObjectStore.describe <podbook_core.store.base.ObjectStore.describe>`."""
+        if not can_have_keys(prefix):
+            return {}
+        found: dict[str, ObjectInfo] = {}
+        for page in self._pages(prefix, "", sys.maxsize):
+            found.update(page)
+        return found
+
+    def _pages(self, prefix: str, start_after: str, limit: int) -> Iterator[dict[str, ObjectInfo]]:
+        """Keys with what a listing tells of them, request by request."""
+        while limit > 0:
             start: dict[str, Any] = {"StartAfter": start_after} if start_after else {}
             with self._translated("", f"cannot list {prefix}"):
-                page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=min(_PAGE, limit - len(found)), **start)
-            keys = [item["Key"] for item in page.get("Contents", [])]
-            found.extend(keys)
-            if not page["IsTruncated"] or not keys:
-                break
-            start_after = keys[-1]
-        return found
+                page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=min(_PAGE, limit), **start)
+            contents = page.get("Contents", [])
+            yield {item["Key"]: ObjectInfo(item["Key"], item["Size"], _etag(item["ETag"]), "") for item in contents}
+            if not page["IsTruncated"] or not contents:
+                return
+            limit -= len(contents)
+            start_after = contents[-1]["Key"]
 
     def delete(self, key: str) -> None:
         """See :meth:`ObjectStore.delete <podbook_core.store.base.ObjectStore.delete>`."""

@@ -1,0 +1,102 @@
+"""Removes from the store what has been kept long enough, and what nothing refers to any more. Blocks; may be interrupted and repeated.
+
+What is alive, and how old a forgotten prefix is, only the programs know: they take candidates from here first, then look who is alive,
+so that whoever came to life in between was no candidate.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
+from typing import Any
+
+from podbook_core import history, retention
+from podbook_core.record import RecordStore
+from podbook_core.store.base import KeyNotFoundError, ObjectStore
+from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key
+
+__all__ = ["StoreSweep"]
+
+_LOG = logging.getLogger("podbook.sweeper")
+
+
+class StoreSweep:
+    """The steps of sweeping one store. Every step may raise StoreError; what it did not do is done the next time.
+
+    Args:
+        store: the store.
+        days: how many days ended executions are kept, counted from their end; 0 keeps all.
+        clock: the present, in UTC.
+    """
+
+    def __init__(self, store: ObjectStore, *, days: int, clock: Callable[[], datetime]) -> None:
+        self._store, self._days, self._clock = store, days, clock
+        self._records = RecordStore(store)
+
+    def remove_expired(self) -> int:
+        """Remove every ended execution that was kept long enough. Returns how many."""
+        if self._days == 0:
+            return 0
+        now, removed = self._clock(), 0
+        for key in self._keys(history.scope_prefix()):
+            entry = history.parse_index_key(key)
+            if entry is None or not retention.may_be_expired(entry, now=now, days=self._days):
+                continue
+            record = self._records.read(entry.uid)
+            if record is None:
+                self._store.delete(key)  # a removal that was interrupted
+                continue
+            execution = record.execution
+            if retention.retention_over(execution.status.completion_time, execution.created, now=now, days=self._days):
+                self._records.forget(record)
+                removed += 1
+        return removed
+
+    def idempotency_digests(self) -> list[str]:
+        """What idempotency keys stand for: candidates for :meth:`remove_idempotency`."""
+        return [key.removeprefix(IDEMPOTENCY) for key in self._keys(IDEMPOTENCY)]
+
+    def remove_idempotency(self, digests: Collection[str], alive: Collection[str]) -> int:
+        """Remove the idempotency keys that no longer count.
+
+        Args:
+            digests: the candidates.
+            alive: names of live executions, read after the candidates.
+
+        Returns:
+            How many were removed.
+        """
+        now, removed = self._clock(), 0
+        for digest in digests:
+            try:
+                entry: Any = json.loads(self._store.get(idempotency_key(digest)).data)
+                name, used = str(entry["name"]), datetime.fromisoformat(entry["time"])
+            except KeyNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                _LOG.warning("the idempotency entry %s cannot be read; it is left as it is", digest)
+                continue
+            record = self._records.read_by_name(name)
+            ended = None if record is None else record.execution.status.completion_time
+            if retention.idempotency_over(ended, used, alive=name in alive, now=now):
+                self._store.delete(idempotency_key(digest))
+                removed += 1
+        return removed
+
+    def unrecorded(self) -> set[str]:
+        """Uids of executions that left objects and have no record: candidates for :meth:`remove_unrecorded`."""
+        return retention.orphaned_executions(self._keys(EXECUTIONS), ())
+
+    def remove_unrecorded(self, uids: Collection[str]) -> int:
+        """Remove what executions left that nobody can ever read; one that has a record by now stays. Returns how many were removed."""
+        removed = 0
+        for uid in uids:
+            if self._records.read(uid) is None:
+                removed += self._store.delete_prefix(execution_prefix(uid)) > 0
+        return removed
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        last = ""
+        while page := self._store.list(prefix, start_after=last):
+            yield from page
+            last = page[-1]

@@ -1,0 +1,52 @@
+"""The file of profiles: what is wrong with it is said in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from podbook_core.profiles import ProfilesError, read_profiles_file
+
+
+def test_without_a_file_there_is_the_default_profile() -> None:
+    assert set(read_profiles_file(None)) == {"default"}
+
+
+def test_a_file_adds_to_the_default_profile(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.json"
+    file.write_text(json.dumps({"large": {"timeoutSeconds": 60}}))
+    profiles = read_profiles_file(file)
+    assert set(profiles) == {"default", "large"}
+    assert profiles["large"].timeout_seconds == 60
+
+
+def test_the_format_is_the_callers(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.txt"
+    file.write_text("large small")
+    assert set(read_profiles_file(file, load=lambda data: {name: {} for name in data.decode().split()})) == {
+        "default",
+        "large",
+        "small",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "is not well-formed"),
+        (b"\xff", "is not well-formed"),
+        (b"[1]", "is not of the documented form: the whole"),
+        (b'{"gpu": {"imagee": "x"}}', "is not of the documented form: gpu/imagee"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, content: bytes, why: str) -> None:
+    file = tmp_path / "profiles.json"
+    file.write_bytes(content)
+    with pytest.raises(ProfilesError) as caught:
+        read_profiles_file(file)
+    assert f"{file} {why}" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProfilesError, match=r"missing\.json cannot be read: No such file"):
+        read_profiles_file(tmp_path / "missing.json")
