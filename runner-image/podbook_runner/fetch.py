@@ -4,6 +4,7 @@ Standard library only: the notebook is fetched before the kernel starts, and eve
 """
 
 import hashlib
+import itertools
 import time
 import urllib.parse
 from collections.abc import Generator
@@ -18,7 +19,9 @@ from podbook_runner.redact import without_query
 __all__ = ["fetch"]
 
 _CHUNK = 256 * 1024
-_TRIES = 5
+_PATIENCE_SECONDS = 60.0
+"""How long a store that is away is tried again: a restart of it costs time, not the run."""
+_LONGEST_PAUSE = 2.0
 _TIMEOUT_SECONDS = 20.0
 
 
@@ -52,16 +55,17 @@ def fetch(
     """
     # Under another name until it is proven: what is found under its own name may be used.
     part = target.with_name(target.name + ".part")
-    for attempt in range(1, _TRIES + 1):
+    patience = min(deadline, time.monotonic() + _PATIENCE_SECONDS)
+    for attempt in itertools.count(1):
         try:
             digest, received = _transfer(_chunks(url, what, missing), part, what, size, deadline)
             break
         except _TransientError as error:
-            if attempt == _TRIES or time.monotonic() > deadline:
+            if time.monotonic() > patience:
                 raise AttemptError(
                     Reason.STORAGE_FAILED, f"{what} could not be fetched from {without_query(url)}: {error}"
                 ) from None
-            time.sleep(0.2 * 2**attempt)
+            time.sleep(min(0.2 * 2**attempt, _LONGEST_PAUSE))
     if size is not None and received != size:
         raise AttemptError(Reason.STORAGE_FAILED, f"{what} has {received} bytes where {size} were announced")
     if digest != sha256:
