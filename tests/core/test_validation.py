@@ -19,19 +19,33 @@ STALLING_VALUE = "a" * 40 + "!"
 INTEGER = {"type": "integer"}
 
 
+class Workers:
+    """The validation processes that began during a test; fixtures of other tests may have theirs."""
+
+    def __init__(self) -> None:
+        self._earlier = {child.pid for child in self._all()}
+
+    def __call__(self) -> list[psutil.Process]:
+        return [child for child in self._all() if child.pid not in self._earlier]
+
+    @staticmethod
+    def _all() -> list[psutil.Process]:
+        return [
+            child
+            for child in psutil.Process().children()
+            if child.status() != psutil.STATUS_ZOMBIE and "podbook_core.validation_worker" in child.cmdline()
+        ]
+
+
+@pytest.fixture
+def workers() -> Workers:
+    return Workers()
+
+
 @pytest.fixture
 def validator() -> Iterator[ContractValidator]:
     with ContractValidator(seconds=1.0, workers=1) as made:
         yield made
-
-
-def workers() -> list[psutil.Process]:
-    """The validation processes that live."""
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "podbook_core.validation_worker" in child.cmdline()
-    ]
 
 
 def checked(validator: ContractValidator, schema: Any) -> ContractError | None:
@@ -43,20 +57,20 @@ def checked(validator: ContractValidator, schema: Any) -> ContractError | None:
     return None
 
 
-def test_violations_come_from_the_process(validator: ContractValidator) -> None:
+def test_violations_come_from_the_process(validator: ContractValidator, workers: Workers) -> None:
     assert validator.violations(INTEGER, 3) == []
     assert validator.violations(INTEGER, "x") == [Violation("", 'is a string ("x")', "an integer")]
     assert len(workers()) == 1
 
 
-def test_no_schema_needs_no_process(validator: ContractValidator) -> None:
+def test_no_schema_needs_no_process(validator: ContractValidator, workers: Workers) -> None:
     assert validator.violations(None, "x") == []
     assert validator.violations(True, "x") == []
     validator.check_contract(Contract())
     assert workers() == []
 
 
-def test_a_stall_ends_and_the_worker_is_replaced(validator: ContractValidator) -> None:
+def test_a_stall_ends_and_the_worker_is_replaced(validator: ContractValidator, workers: Workers) -> None:
     validator.warm()
     before = workers()
     with pytest.raises(ValidationStalledError, match="did not finish within 1 s"):
@@ -80,7 +94,7 @@ def test_a_large_value_that_is_wrong_everywhere(validator: ContractValidator) ->
     assert len(found) == MAX_VIOLATIONS
 
 
-def test_a_worker_that_died_in_between_is_nobodys_fault(validator: ContractValidator) -> None:
+def test_a_worker_that_died_in_between_is_nobodys_fault(validator: ContractValidator, workers: Workers) -> None:
     validator.warm()
     victim = workers()[0]
     os.kill(victim.pid, signal.SIGKILL)
@@ -91,7 +105,7 @@ def test_a_worker_that_died_in_between_is_nobodys_fault(validator: ContractValid
     assert validator.violations(INTEGER, "x") != []
 
 
-def test_checks_share_their_workers_and_never_mix_answers() -> None:
+def test_checks_share_their_workers_and_never_mix_answers(workers: Workers) -> None:
     with ContractValidator(seconds=5, workers=2) as validator, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda number: validator.violations({"const": number}, number % 3), range(30)))
         assert [not answer for answer in answers] == [number == number % 3 for number in range(30)]
