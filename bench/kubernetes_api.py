@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,27 +69,22 @@ def watching(connection: Connection, path: str, seen: Seen) -> Iterator[None]:
         path: of the collection, e.g. ``/api/v1/namespaces/x/pods``.
         seen: called in that thread.
     """
-    closing, client = threading.Event(), connection.client()
+    over, client = threading.Event(), connection.client()
     version = client.get(path, params={"limit": 1}).raise_for_status().json()["metadata"]["resourceVersion"]
+    query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "1800"}
 
     def follow() -> None:
-        query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3600"}
-        try:
-            with client.stream("GET", path, params=query, timeout=None) as stream:
-                for line in stream.iter_lines():
-                    now = time.monotonic()
-                    if closing.is_set():
-                        return
-                    event = json.loads(line)
-                    seen(event["type"], event["object"], now)
-        except (httpx.TransportError, httpx.StreamError, RuntimeError):
-            if not closing.is_set():
-                raise
+        # Closed here and nowhere else: a socket that another thread closes may be another connection's by the time it is read.
+        with closing(client), client.stream("GET", path, params=query, timeout=None) as stream:
+            for line in stream.iter_lines():
+                now = time.monotonic()
+                if over.is_set():
+                    return
+                event = json.loads(line)
+                seen(event["type"], event["object"], now)
 
-    thread = threading.Thread(target=follow, name=f"watch {path}", daemon=True)
-    thread.start()
+    threading.Thread(target=follow, name=f"watch {path}", daemon=True).start()
     try:
         yield
     finally:
-        closing.set()
-        client.close()
+        over.set()  # the thread ends with the next event
