@@ -25,7 +25,7 @@ setup: $(VENV)/.installed-dev ## Put everything into .venv
 
 .PHONY: test
 test: setup lint type ## Lint, type-check and test, on this Python
-	$(PYTEST) -m "not cluster and not controlplane"
+	$(PYTEST) -m "not cluster and not controlplane" $(PYTEST_ARGS)
 
 .PHONY: test-versions
 test-versions: ## The tests on Python 3.12 and 3.13, where they are installed (without the slow hostile notebooks)
@@ -36,7 +36,7 @@ test-versions: ## The tests on Python 3.12 and 3.13, where they are installed (w
 
 .PHONY: test-version
 test-version: $(VENV)/.installed-dev
-	$(PYTEST) -m "not cluster and not controlplane and not slow"
+	$(PYTEST) -m "not cluster and not controlplane and not slow" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Style, formatting and layers
@@ -109,9 +109,9 @@ define installed
 $(VENV)/.installed-$(1): $(VENV)/.uv requirements/$(2).txt pyproject.toml
 	@echo "installing requirements/$(2).txt into $(VENV)"
 	@uv=$$$$(command -v uv || echo $(BIN)/uv); \
-	  $$$$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/$(2).txt; \
-	  $$$$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/build.txt; \
-	  $$$$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	  $$$$uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/$(2).txt; \
+	  $$$$uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/build.txt; \
+	  $$$$uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $$@
 endef
 $(eval $(call installed,run,all))

@@ -23,6 +23,8 @@ STORE_RETRY_AFTER = 5
 """Seconds after which a caller may try again when the store is away."""
 
 _log = logging.getLogger(__name__)
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""As RFC 9110 has them; Python says the same only since 3.13."""
 
 
 class Code(StrEnum):
@@ -114,7 +116,11 @@ class ProblemError(Exception):
 def problem_response(error: ProblemError) -> JSONResponse:
     """The response of a problem."""
     document = Problem(
-        title=HTTPStatus(error.status).phrase, status=error.status, code=error.code, detail=error.detail, **error.extensions
+        title=_PHRASES.get(error.status) or HTTPStatus(error.status).phrase,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        **error.extensions,
     )
     return JSONResponse(
         document.model_dump(mode="json", by_alias=True, exclude_none=True),
