@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,17 +14,22 @@ from typing import Any, get_args
 
 import click
 import yaml
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from podbook.cli.group import podbook as podbook_command
 from podbook_api.embedded.app import build_embedded
+from podbook_api.metrics import Metrics as ApiMetrics
 from podbook_api.openapi import NotebookSchema, build_document
 from podbook_api.settings import ApiSettings
+from podbook_core.json_logs import FIELDS
 from podbook_core.model import NotebookExecution
+from podbook_core.profiles import Profile
 from podbook_core.reasons import REASONS, ExitCode, Reason
 from podbook_core.versions import VersionStore
 from podbook_operator.crd import render_crd
+from podbook_operator.metrics import Metrics as OperatorMetrics
 from podbook_operator.settings import Settings as OperatorSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,28 +189,118 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
 
 
 def helm_values() -> str:
-    """Every value of the chart."""
+    """Every value of the chart, what a profile may say, and the settings that may be given by name."""
     schema = json.loads((ROOT / "helm/podbook/values.schema.json").read_text())
-    values = yaml.safe_load((ROOT / "helm/podbook/values.yaml").read_text())
+    text = (ROOT / "helm/podbook/values.yaml").read_text()
+    profile = Profile.model_json_schema(by_alias=True)
+    runner = schema["$defs"]["profile"]["properties"]["runner"]
     lines = [
         "# Helm values",
         "",
         GENERATED.strip(),
         "",
+        "What is not listed here is refused when the chart is installed.",
+        "",
         "| value | default | meaning |",
         "|---|---|---|",
-        *_values(schema, values, ""),
+        *_values(schema, yaml.safe_load(text), _comments(text), ""),
+        "",
+        "## Profiles",
+        "",
+        "Each entry of `profiles`, by the name that callers pick. Where one says nothing, the chart fills in `image` by `runner`,",
+        "`imagePullPolicy` and `imagePullSecrets` from `image.*`, and for `serviceAccountName` an account without rights.",
+        "The file of profiles in embedded mode has the same fields but `runner`.",
+        "",
+        "| field | type | default | meaning |",
+        "|---|---|---|---|",
+        f'| `runner` | {" / ".join(runner["enum"])} | "scientific" | {_line(runner["description"])} |',
+        *_fields(profile, profile["$defs"], ""),
+        "",
+        "## Settings by name",
+        "",
+        "What else may be set of operator and API; the values above set the rest.",
+        "",
+        "| value | default | meaning |",
+        "|---|---|---|",
     ]
+    for component, kind in (("operator", OperatorSettings), ("api", ApiSettings)):
+        listed = schema["$defs"][f"{component}Settings"]["properties"]
+        prefix = f"{component}.settings."
+        lines += [row for row in _settings(kind, prefix) if row.split("`")[1].removeprefix(prefix) in listed]
     return "\n".join(lines) + "\n"
 
 
-def _values(schema: Mapping[str, Any], values: Any, prefix: str) -> Iterator[str]:
+def _values(schema: Mapping[str, Any], values: Any, comments: Mapping[str, str], prefix: str) -> Iterator[str]:
     for name, node in schema.get("properties", {}).items():
         value = values.get(name) if isinstance(values, dict) else None
         if node.get("properties") and isinstance(value, dict):
-            yield from _values(node, value, f"{prefix}{name}.")
+            yield from _values(node, value, comments, f"{prefix}{name}.")
         else:
-            yield f"| `{prefix}{name}` | `{json.dumps(value)}` | {_line(node.get('description', ''))} |"
+            yield f"| `{prefix}{name}` | `{json.dumps(value)}` | {_line(comments.get(f'{prefix}{name}', ''))} |"
+
+
+def _comments(text: str) -> dict[str, str]:
+    """What the ``# --`` comments of a values file say, by the dotted name of the value below them."""
+    found: dict[str, str] = {}
+    path: list[str] = []
+    said: list[str] = []
+    for line in text.splitlines():
+        bare = line.strip()
+        if bare.startswith("# -- "):
+            said = [bare.removeprefix("# -- ")]
+        elif bare.startswith("#"):
+            said += [bare.removeprefix("# ")] if said else []
+        elif key := re.match(r"( *)([A-Za-z0-9]+):", line):
+            path = [*path[: len(key[1]) // 2], key[2]]
+            if said:
+                found[".".join(path)] = " ".join(said)
+            said = []
+    return found
+
+
+def metrics() -> str:
+    """Every metric of the two services, and the members of their log lines."""
+    lines = [
+        "# Metrics and log lines",
+        "",
+        GENERATED.strip(),
+        "",
+        "In Prometheus' text format, without a key. Times are in seconds. A histogram is exposed as `…_bucket`, `…_sum` and `…_count`.",
+        "Labels never hold what a caller chose. What to watch: [operate](../how-to/operate.md#watch-it).",
+    ]
+    kinds: tuple[tuple[str, object], ...] = (
+        ("The operator (`/metrics` at its port 9090)", OperatorMetrics()),
+        ("The API (`/metrics`)", ApiMetrics()),
+    )
+    for title, kind in kinds:
+        lines += ["", f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+        lines += [_metric(item) for item in vars(kind).values() if isinstance(item, MetricWrapperBase)]
+    always = {
+        "time": "When, RFC 3339 in UTC.",
+        "level": "debug, info, warning or error.",
+        "logger": "The part of the program; `podbook.audit` for requests that may change something.",
+        "message": "What happened; absent in an audit line.",
+        "exception": "A traceback, where there is one.",
+    }
+    audit = {
+        "key": "Id of the caller's API key.",
+        "action": "Method and route.",
+        "target": "What the route names: notebook, execution.",
+        "execution": "Name of the execution that was created.",
+        "status": "HTTP status of the answer.",
+    }
+    lines += ["", "## Log lines", "", "Operator and API write one JSON object a line to standard output.", ""]
+    lines += ["| member | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in {**always, **FIELDS}.items())]
+    lines += ["", "An audit line has these besides `time`, `level` and `logger`; never a body, a parameter or a key.", ""]
+    lines += ["| member | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in audit.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _metric(item: MetricWrapperBase) -> str:
+    (about,) = item.describe()
+    name = f"{about.name}_total" if about.type == "counter" else about.name
+    labels = ", ".join(f"`{label}`" for label in item._labelnames)  # noqa: SLF001 - they are told nowhere else
+    return f"| `{name}` | {about.type} | {labels} | {_line(about.documentation)} |"
 
 
 def openapi() -> str:
@@ -234,6 +330,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings,
     "docs/reference/command-line.md": command_line,
     "docs/reference/helm-values.md": helm_values,
+    "docs/reference/metrics.md": metrics,
     "docs/reference/openapi.json": openapi,
     "helm/podbook/files/crd.yaml": render_crd,
 }

@@ -14,6 +14,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from podbook_core.digests import canonical_json
+from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
 
@@ -123,6 +124,8 @@ def _parse(data: bytes, models: Callable[[str], bytes | None]) -> Contract:
 def _json(data: bytes, place: str) -> Any:
     try:
         value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_number, parse_float=_finite)
+        if nested_too_deeply(value, MAX_FILE_NESTING):
+            raise RecursionError
         canonical_json(value)
     except UnicodeDecodeError as error:
         raise ContractError(place, "is not UTF-8") from error
@@ -135,7 +138,7 @@ def _json(data: bytes, place: str) -> Any:
     except ValueError as error:
         raise ContractError(place, "holds a number with too many digits") from error
     except RecursionError as error:
-        raise ContractError(place, "is nested too deeply") from error
+        raise ContractError(place, f"is nested too deeply; at most {MAX_FILE_NESTING} levels are allowed") from error
     return value
 
 

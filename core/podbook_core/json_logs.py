@@ -3,16 +3,22 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from typing_extensions import override
 
-__all__ = ["AUDIT_LOGGER", "JsonFormatter", "set_up_json_logs"]
+__all__ = ["AUDIT_LOGGER", "FIELDS", "JsonFormatter", "set_up_json_logs"]
 
 AUDIT_LOGGER = "podbook.audit"
 """Name of the logger whose messages are JSON objects themselves."""
-_FIELDS = ("execution", "notebook", "reason", "cause")
+FIELDS: Mapping[str, str] = {
+    "execution": "Name of the execution the line is about.",
+    "notebook": "Name of its notebook.",
+    "reason": "The reason it has come to.",
+    "cause": "Kind of the error for which a look at it was put off, as in the metric `podbook_operator_reconcile_errors_total`.",
+}
+"""Members that a line has where it is about an execution, and what they say."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,7 +40,7 @@ class JsonFormatter(logging.Formatter):
             line.update(json.loads(message))
         else:
             line["message"] = message
-        line.update({name: getattr(record, name) for name in _FIELDS if hasattr(record, name)})
+        line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
+
 __all__ = ["MAX_NOTEBOOK_BYTES", "InvalidNotebookError", "NotebookInfo", "inspect_notebook"]
 
 MAX_NOTEBOOK_BYTES = 20 * 1024 * 1024
@@ -29,7 +31,7 @@ def inspect_notebook(data: bytes) -> NotebookInfo:
     """Look at a notebook file (nbformat 4).
 
     Raises:
-        InvalidNotebookError: it is too large, no JSON, no notebook, or of another major format.
+        InvalidNotebookError: it is too large or too deep, no JSON, no notebook, or of another major format.
     """
     if len(data) > MAX_NOTEBOOK_BYTES:
         raise InvalidNotebookError(
@@ -37,7 +39,13 @@ def inspect_notebook(data: bytes) -> NotebookInfo:
         )
     try:
         raw = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        if nested_too_deeply(raw, MAX_FILE_NESTING):
+            raise RecursionError
+    except RecursionError as error:
+        raise InvalidNotebookError(
+            f"the notebook is nested too deeply; at most {MAX_FILE_NESTING} levels are allowed (clear its outputs)"
+        ) from error
+    except ValueError as error:
         raise InvalidNotebookError("the notebook is no JSON") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("nbformat"), int):
         raise InvalidNotebookError("the file is no notebook: it has no nbformat")

@@ -1,11 +1,12 @@
 """Profiles: what an administrator offers to run on. Callers pick one by name and never see a pod template."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from podbook_core.model import Document
 
@@ -16,6 +17,17 @@ DEFAULT_PROFILE = "default"
 
 class ProfilesError(Exception):
     """A file of profiles cannot be used; the message is one line that names the file, the place and the problem."""
+
+
+def _amount(value: Any) -> Any:
+    # Kubernetes takes `cpu: 2` for "2", and so do people who write YAML. Helm hands on every number as a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return value
+    return str(int(value)) if value == int(value) else str(value)
+
+
+Amount = Annotated[str, BeforeValidator(_amount)]
+"""A quantity as in Kubernetes, e.g. ``500m`` or ``2Gi``; a plain number is taken for its text."""
 
 
 class ProfileAccess(Document):
@@ -31,7 +43,7 @@ class Profile(Document):
     image: Annotated[str | None, Field(description="Container image of the runner.")] = None
     image_pull_policy: Annotated[str, Field(description="As in Kubernetes.")] = "IfNotPresent"
     image_pull_secrets: Annotated[list[str], Field(description="Names of pull secrets.")] = []
-    resources: Annotated[dict[str, dict[str, str]], Field(description="requests and limits, as in Kubernetes.")] = {}
+    resources: Annotated[dict[str, dict[str, Amount]], Field(description="requests and limits, as in Kubernetes.")] = {}
     node_selector: Annotated[dict[str, str], Field(description="As in Kubernetes.")] = {}
     tolerations: Annotated[list[dict[str, Any]], Field(description="As in Kubernetes.")] = []
     env_from_secrets: Annotated[list[str], Field(description="Secrets whose keys become the notebook's environment.")] = []
@@ -39,11 +51,13 @@ class Profile(Document):
     priority_class_name: Annotated[str | None, Field(description="As in Kubernetes.")] = None
     service_account_name: Annotated[str | None, Field(description="As in Kubernetes; its token is never mounted.")] = None
     queue: Annotated[str | None, Field(description="Kueue local queue; the Job is then created suspended.")] = None
-    working_volume: Annotated[str, Field(description="Size limit of the working directory.")] = "2Gi"
+    working_volume: Annotated[Amount, Field(description="Size limit of the working directory.")] = "2Gi"
     timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run when nobody says otherwise.")] = 600
     max_timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run anyone may ask for.")] = 259200
     memory_limit_bytes: Annotated[int | None, Field(ge=1, description="Memory of a run in embedded mode.")] = None
-    max_active: Annotated[int | None, Field(ge=1, description="How many executions may run with it at a time.")] = None
+    max_active: Annotated[
+        int | None, Field(ge=1, description="How many executions may run with it at a time; PODBOOK_MAX_ACTIVE when absent.")
+    ] = None
     allowed: ProfileAccess = ProfileAccess()
 
     def permits(self, *, key_id: str | None, notebook: str) -> bool:
@@ -86,5 +100,5 @@ def read_profiles_file(file: Path | None, *, load: Callable[[bytes], Any] = json
         first = error.errors(include_input=False, include_url=False)[0]
         place = "/".join(map(str, first["loc"])) or "the whole"
         raise ProfilesError(f"the profiles file {file} is not of the documented form: {place}: {first['msg']}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProfilesError(f"the profiles file {file} is not well-formed: {error}") from error

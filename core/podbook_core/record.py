@@ -1,12 +1,13 @@
 """The record of an execution: written once, the commit point. Readers serve only what it names.
 
 Closing an execution has an order, and every step may be repeated: record (create-only), index entries, name. Whoever finds a record
-already there takes it as it is: the first one to commit has decided.
+already there takes it as it is: the first one to commit has decided. Only its ETags are ever written again, see
+:mod:`podbook_core.pins`.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from podbook_core.attempt import AttemptManifest
 from podbook_core.history import Entry, index_keys, milliseconds
@@ -35,7 +36,9 @@ class RecordedObject(Observation):
     key: Annotated[str, Field(max_length=1024, description="Key in the store.")]
     size: Annotated[int, Field(ge=0, description="Size in bytes.")]
     sha256: Annotated[str, Field(max_length=64, description="SHA-256 by the runner.")]
-    etag: Annotated[str, Field(max_length=256, description="ETag in the store when the record was written.")]
+    etag: Annotated[
+        str, Field(max_length=256, description="ETag in the store when the record was written, or when reindex found it copied.")
+    ]
     media_type: Annotated[str, Field(max_length=256, description="Media type.")]
 
 
@@ -79,11 +82,29 @@ class RecordStore:
             ValueError: the status is not terminal.
             StoreUnavailableError: try again later; nothing is lost.
         """
+        record = self.commit(execution, manifest)
+        for key, data in self.entries(record).items():
+            self.write_entry(key, data)
+        return record
+
+    def commit(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
+        """The first step of :meth:`close`: the record alone. What :meth:`entries` names has to follow.
+
+        Raises:
+            ValueError: the status is not terminal.
+            StoreUnavailableError: try again later; nothing is lost.
+        """
         if not execution.status.terminal:
             raise ValueError("only an ended execution has a record")
-        record = self._commit(execution, manifest)
-        self._index(record)
-        return record
+        return self._commit(execution, manifest)
+
+    def entries(self, record: Record) -> dict[str, bytes]:
+        """What makes a record found, key by key: index entries and name. They may be written in any order, or at once."""
+        return dict.fromkeys(self._index_keys(record), b"") | {name_key(record.execution.name): record.execution.uid.encode()}
+
+    def write_entry(self, key: str, data: bytes) -> None:
+        """Write one of a record's :meth:`entries`; repeatable."""
+        self._store.put(key, data, media_type="text/plain")
 
     def read(self, uid: str) -> Record | None:
         """The record of an execution, None while it has none."""
@@ -94,11 +115,8 @@ class RecordStore:
 
     def read_by_name(self, name: str) -> Record | None:
         """The record of the newest ended execution of a name."""
-        try:
-            uid = self._store.get(name_key(name)).data.decode()
-        except KeyNotFoundError:
-            return None
-        return self.read(uid)
+        uid = self._holder(name)
+        return None if uid is None else self.read(uid)
 
     def forget(self, record: Record) -> None:
         """Remove an ended execution: index, objects, name and, last, the record.
@@ -114,8 +132,25 @@ class RecordStore:
         self._store.delete(record_key(record.execution.uid))
 
     def reindex(self, record: Record) -> None:
-        """Write a record's index entries again."""
-        self._index(record)
+        """Write a record's entries again. The name only where it does not lead to a newer execution: records come in any order."""
+        for key in self._index_keys(record):
+            self.write_entry(key, b"")
+        holder = self._holder(record.execution.name)
+        if holder == record.execution.uid:
+            return
+        try:
+            other = None if holder is None else self.read(holder)
+        except ValidationError:
+            other = None  # a name is better spent on what can be read
+        if other is None or other.execution.created < record.execution.created:
+            self.write_entry(name_key(record.execution.name), record.execution.uid.encode())
+
+    def _holder(self, name: str) -> str | None:
+        """The uid a name leads to."""
+        try:
+            return self._store.get(name_key(name)).data.decode()
+        except KeyNotFoundError:
+            return None
 
     def _commit(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
         objects = [] if manifest is None else self._pin(execution.uid, manifest)
@@ -164,8 +199,3 @@ class RecordStore:
         execution = record.execution
         entry = Entry(milliseconds(execution.created), execution.uid, execution.status.reason)
         return index_keys(entry, notebook=execution.spec.notebook.name, submitter=execution.spec.submitted_by)
-
-    def _index(self, record: Record) -> None:
-        for key in self._index_keys(record):
-            self._store.put(key, b"")
-        self._store.put(name_key(record.execution.name), record.execution.uid.encode(), media_type="text/plain")

@@ -13,7 +13,7 @@ from typing import Any
 from podbook_core import history, retention
 from podbook_core.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
-from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key
+from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key, record_key
 
 __all__ = ["StoreSweep"]
 
@@ -42,7 +42,11 @@ class StoreSweep:
             entry = history.parse_index_key(key)
             if entry is None or not retention.may_be_expired(entry, now=now, days=self._days):
                 continue
-            record = self._records.read(entry.uid)
+            try:
+                record = self._records.read(entry.uid)
+            except ValueError:
+                _LOG.warning("the record of %s cannot be read; it is left as it is", entry.uid)
+                continue
             if record is None:
                 self._store.delete(key)  # a removal that was interrupted
                 continue
@@ -73,10 +77,13 @@ class StoreSweep:
                 name, used = str(entry["name"]), datetime.fromisoformat(entry["time"])
             except KeyNotFoundError:
                 continue
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 _LOG.warning("the idempotency entry %s cannot be read; it is left as it is", digest)
                 continue
-            record = self._records.read_by_name(name)
+            try:
+                record = self._records.read_by_name(name)
+            except ValueError:
+                continue  # nobody can say when it ended
             ended = None if record is None else record.execution.status.completion_time
             if retention.idempotency_over(ended, used, alive=name in alive, now=now):
                 self._store.delete(idempotency_key(digest))
@@ -91,7 +98,7 @@ class StoreSweep:
         """Remove what executions left that nobody can ever read; one that has a record by now stays. Returns how many were removed."""
         removed = 0
         for uid in uids:
-            if self._records.read(uid) is None:
+            if self._store.head(record_key(uid)) is None:
                 removed += self._store.delete_prefix(execution_prefix(uid)) > 0
         return removed
 

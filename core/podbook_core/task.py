@@ -1,7 +1,8 @@
 """What one attempt is told to do: the document operator and supervisor hand to the runner.
 
 Standard library only, because the runner reads it before its kernel has started and every import would delay that. The document
-may hold signed URLs; it is a secret and never logged.
+may hold signed URLs; it is a secret and never logged. In a pod it may be replaced while the attempt runs, by one in which only the
+access is another.
 """
 
 import json
@@ -101,5 +102,5 @@ class Task:
                     "destination": Destination(**raw["destination"]),
                 }
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InvalidTaskError(f"the task document is not understood ({type(error).__name__})") from None

@@ -6,15 +6,18 @@ worker processes warm and replaces those it had to kill.
 
 import contextlib
 import json
+import math
+import os
 import queue
+import select
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
 from podbook_core.contract import Contract, ContractError
-from podbook_core.violations import Violation
+from podbook_core.violations import Violation, too_deep
 
 __all__ = ["ContractValidator", "ValidationStalledError"]
 
@@ -32,44 +35,55 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a traceback could quote the caller's values
-            text=True,
+            bufsize=0,
         )
+        assert self._process.stdin is not None  # noqa: S101 - opened as pipes above
+        assert self._process.stdout is not None  # noqa: S101
+        self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
+        for end in (self._input, self._output):
+            os.set_blocking(end, False)
         self._ready = False
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> Any:
         if not self._ready:
             # Starting Python and importing jsonschema is not the schema's doing.
-            self._exchange(None, 60.0)
+            self._exchange(b"", 60.0)
             self._ready = True
-        return self._exchange(json.dumps(request), seconds)
+        return self._exchange(json.dumps(request).encode() + b"\n", seconds)
 
-    def _exchange(self, line: str | None, seconds: float) -> Any:
-        # The timer kills the process, which ends the blocking read below: no read can outlast it.
-        killed = threading.Event()
+    def _exchange(self, line: bytes, seconds: float) -> Any:
+        """Send a line and receive one; kill the process when that takes too long."""
+        deadline = time.monotonic() + seconds
+        unsent, received = memoryview(line), bytearray()
+        ready = select.poll()
+        ready.register(self._output, select.POLLIN)
+        with contextlib.suppress(BrokenPipeError):
+            unsent = unsent[self._written(unsent) :]
+            if unsent:
+                ready.register(self._input, select.POLLOUT)
+            while not received.endswith(b"\n"):
+                events = dict(ready.poll(math.ceil(max(0.0, deadline - time.monotonic()) * 1000)))
+                if not events:
+                    self._process.kill()
+                    raise ValidationStalledError(f"the validator did not finish within {seconds:g} s")
+                if self._input in events:
+                    unsent = unsent[self._written(unsent) :]
+                    if not unsent:
+                        ready.unregister(self._input)
+                if self._output in events:
+                    piece = os.read(self._output, 1 << 20)
+                    if not piece:
+                        break
+                    received += piece
+        if not received.endswith(b"\n"):
+            raise ValidationStalledError("the validator ran out of memory")
+        return json.loads(received)
 
-        def kill() -> None:
-            killed.set()
-            self._process.kill()
-
-        timer = threading.Timer(seconds, kill)
-        timer.daemon = True
-        timer.start()
-        assert self._process.stdin is not None  # noqa: S101 - opened as pipes above
-        assert self._process.stdout is not None  # noqa: S101
+    def _written(self, data: memoryview) -> int:
         try:
-            if line is not None:
-                self._process.stdin.write(line + "\n")
-                self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        finally:
-            timer.cancel()
-        if not answer:
-            raise ValidationStalledError(
-                f"the validator did not finish within {seconds:g} s" if killed.is_set() else "the validator ran out of memory"
-            )
-        return json.loads(answer)
+            return os.write(self._input, data)
+        except BlockingIOError:
+            return 0
 
     @property
     def dead(self) -> bool:
@@ -113,7 +127,10 @@ class ContractValidator:
         """
         if schema is None or schema is True:
             return []
-        answer = self._ask({"do": "validate", "schema": schema, "value": value})
+        try:
+            answer = self._ask({"do": "validate", "schema": schema, "value": value})
+        except RecursionError:
+            return [too_deep()]
         return [Violation(**cast("dict[str, str]", item)) for item in answer["violations"]]
 
     def check_contract(self, contract: Contract) -> None:
@@ -131,10 +148,6 @@ class ContractValidator:
                 raise ContractError(f"/{key}", f"{error}: simplify its patterns and references") from error
             if answer["problem"] is not None:
                 raise ContractError(f"/{key}{answer['place']}", answer["problem"])
-
-    def warm(self) -> None:
-        """Start one worker now, so that the first check does not wait for it."""
-        self._ask({"do": "validate", "schema": True, "value": None})
 
     def close(self) -> None:
         """Stop the workers."""

@@ -9,36 +9,52 @@ from dataclasses import asdict
 from typing import Any
 
 from jsonschema.exceptions import SchemaError
+from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable as _UnresolvableError
 
-from podbook_core.violations import Violation, find_violations, validator_for
+from podbook_core.violations import Violation, find_violations, too_deep, validator_for
 
 __all__ = ["main"]
 
 _MEMORY = 1024**3
 """Address space in bytes; a schema that wants more is refused by the death of this process."""
+_KEPT = 1024**2
+"""Most characters of the schemas whose validators are kept."""
 
 
 def main() -> None:
     """Answer until standard input ends."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     print(json.dumps("ready"), flush=True)  # noqa: T201 - standard output is the answer channel
+    validators: dict[str, Validator] = {}
     for line in sys.stdin:
-        print(json.dumps(_answer(json.loads(line))), flush=True)  # noqa: T201
+        try:
+            answer = _answer(json.loads(line), validators)
+        except RecursionError:
+            answer = {"place": "", "problem": "is nested too deeply", "violations": [asdict(too_deep())]}
+        print(json.dumps(answer), flush=True)  # noqa: T201
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(request: Mapping[str, Any], validators: dict[str, Validator]) -> dict[str, Any]:
     schema = request["schema"]
     if request["do"] == "check":
         place, problem = _check(schema)
         return {"place": place, "problem": problem}
     try:
-        found = find_violations(schema, request["value"])
-    except RecursionError:
-        found = [Violation("", "is nested too deeply to be checked", "a flatter value")]
+        found = find_violations(_validator(schema, validators), request["value"])
     except _UnresolvableError:
         found = [Violation("", "could not be checked: the schema has a reference that leads nowhere", "a contract without one")]
     return {"violations": [asdict(item) for item in found]}
+
+
+def _validator(schema: Mapping[str, Any] | bool, known: dict[str, Validator]) -> Validator:
+    """The validator of a schema, kept for the next question about it: to make one takes longer than most answers."""
+    key = json.dumps(schema)
+    found = known.pop(key, None) or validator_for(schema)
+    known[key] = found  # the newest comes last
+    while sum(map(len, known)) > _KEPT and len(known) > 1:
+        del known[next(iter(known))]
+    return found
 
 
 def _check(schema: Mapping[str, Any]) -> tuple[str, str | None]:

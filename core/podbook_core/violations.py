@@ -14,7 +14,7 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import NoSuchResource
 
-__all__ = ["Violation", "find_violations", "validator_for"]
+__all__ = ["Violation", "find_violations", "too_deep", "validator_for"]
 
 MAX_VIOLATIONS = 20
 _ERRORS = 1000
@@ -37,6 +37,11 @@ class Violation:
         return f"{self.path or '(the whole value)'}: {self.problem}; expected {self.expected}"
 
 
+def too_deep() -> Violation:
+    """What is said of a value that cannot be walked."""
+    return Violation("", "is nested too deeply to be checked", "a flatter value")
+
+
 def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
     """A validator that fetches nothing and checks formats.
 
@@ -53,10 +58,11 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
     return kind(schema, registry=registry, format_checker=kind.FORMAT_CHECKER)  # type: ignore[no-any-return,arg-type,call-arg,unused-ignore]
 
 
-def find_violations(schema: Mapping[str, Any] | bool, value: Any) -> list[Violation]:
-    """At most twenty violations, nearest to the root first."""
+def find_violations(schema: Mapping[str, Any] | bool | Validator, value: Any) -> list[Violation]:
+    """At most twenty violations of a schema, or of what :func:`validator_for` made of one; nearest to the root first."""
+    validator = validator_for(schema) if isinstance(schema, Mapping | bool) else schema
     # Each error carries copies of what it is about: a large value that is wrong everywhere would fill the memory.
-    found = islice(validator_for(schema).iter_errors(value), _ERRORS)
+    found = islice(validator.iter_errors(value), _ERRORS)
     errors = sorted(found, key=lambda error: (len(error.absolute_path), str(error.absolute_path)))
     return [violation for error in errors for violation in _violations(error)][:MAX_VIOLATIONS]
 

@@ -5,24 +5,44 @@ attempts; the record's digests and ETags pin what counts.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from podbook_core.model import ATTEMPTS_LIMIT, NotebookExecution
 from podbook_core.store.keys import attempts_prefix, input_key
 from podbook_core.task import Destination, InputSource, Source, Task
 from podbook_core.versions import Version
+from podbook_operator.situation import LONGEST_BACK_OFF
 
-__all__ = ["Signer", "build_task", "validity_seconds"]
+__all__ = ["MAX_VALIDITY", "Signed", "Signer", "build_task", "validity_seconds"]
 
 MAX_VALIDITY = 7 * 24 * 3600
 """The longest a signature can last (AWS Signature Version 4)."""
 _SLACK = 600
+_ENDING = 120
+"""What kubelet and operator allow a pod after its deadline."""
 MAX_OBJECT_BYTES = 1024**3
 """The largest object an attempt may write; what it may write in all is bounded by the runner."""
 
 
 class Signer(Protocol):
-    """What can sign access to the bucket; :class:`podbook_core.store.s3.S3Store` does. Signing talks to nobody."""
+    """What can sign access to the bucket; :class:`podbook_core.store.s3.S3Store` does.
+
+    Signing talks to nobody, unless the signer's own credentials are renewed from time to time: then whoever hands those out may be asked.
+    """
+
+    @property
+    def renewed_credentials(self) -> bool:
+        """Whether the credentials that sign are replaced before they end."""
+        ...
+
+    def credentials_end(self) -> datetime | None:
+        """When the credentials that sign now end, and with them all that they signed; None where that is not known.
+
+        Raises :class:`podbook_core.store.base.StoreUnavailableError` when they have ended and there are no new ones.
+        """
+        ...
 
     def presign_get(self, key: str, seconds: int) -> str:
         """A URL that reads one object."""
@@ -33,10 +53,23 @@ class Signer(Protocol):
         ...
 
 
-def validity_seconds(*, start: int, timeout: int, publish: int, retries: int, queue: int = 0) -> int:
-    """How long access must last: every attempt the Job may make, their back-off, and the wait in a cluster's queue."""
-    attempts = min(retries + 2, ATTEMPTS_LIMIT)  # one more than planned, for a disruption
-    return min(attempts * (start + timeout + publish) + queue + _SLACK, MAX_VALIDITY)
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """When access was signed, and until when the credentials last that signed it."""
+
+    at: datetime
+    until: datetime
+
+
+def validity_seconds(*, start: int, timeout: int, publish: int, queue: int = 0) -> int:
+    """How long access must last, in seconds: for every attempt there may be, their back-off, and the wait in a cluster's queue.
+
+    There may be five whatever ``spec.retries`` says, because disruptions do not count; and the last one must still be able to store its
+    results. Each may wait as long as a start may take for its pod, and again for its container.
+    """
+    attempt = 2 * start + timeout + publish + _ENDING
+    back_off = int(LONGEST_BACK_OFF.total_seconds())
+    return min(ATTEMPTS_LIMIT * attempt + (ATTEMPTS_LIMIT - 1) * back_off + queue + _SLACK, MAX_VALIDITY)
 
 
 def build_task(

@@ -3,9 +3,8 @@
 Documents go in and come out as plain dictionaries. Every call is bounded by a time-out and raises one of the errors below.
 """
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -15,6 +14,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from podbook_core import API_GROUP, API_VERSION, PLURAL
+from podbook_core.nesting import parse_document
 
 __all__ = [
     "Cluster",
@@ -24,9 +24,18 @@ __all__ = [
     "KubernetesCluster",
     "NotFoundError",
     "RefusedError",
+    "error_from_answer",
 ]
 
 _TIMEOUT = 30.0
+_JSON = "application/json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_NOT_READY = ('User "', "not yet ready to handle request", "status unknown for quota")
+"""How a 403 goes on (``… is forbidden: …``) that says nothing about the object.
+
+An API server that has just started refuses every user until it has read the roles, and every object until its admission plugins have read
+what they need; so does a quota that nobody has counted yet. What a quota or a policy itself refuses is told otherwise.
+"""
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -37,7 +46,8 @@ class ClusterError(Exception):
     ├── NotFoundError             the object is not there (404)
     ├── ConflictError             it exists already, or has changed since it was read (409)
     ├── RefusedError              the API server will not have it (other 4xx); trying again does not help
-    └── ClusterUnavailableError   the API server cannot be reached, is overloaded, or has an error of its own
+    └── ClusterUnavailableError   the API server cannot be reached, is overloaded, has an error of its own, or does not know the operator's
+                                  rights (yet)
     """
 
 
@@ -88,6 +98,10 @@ class Cluster(Protocol):
         """Create, or replace the data of what is there."""
         ...
 
+    async def replace_secret(self, body: Mapping[str, Any]) -> None:
+        """Replace the data of what is there, and create nothing. Raises :class:`NotFoundError`."""
+        ...
+
     async def delete_secret(self, name: str) -> None:
         """Delete; no error when it is not there."""
         ...
@@ -106,6 +120,14 @@ class Cluster(Protocol):
 
     async def list_pods(self, selector: str) -> list[dict[str, Any]]:
         """Pods by label selector, live."""
+        ...
+
+    async def job_uids(self, selector: str) -> set[str]:
+        """Unique ids of the Jobs there are, by label selector, live. Every Job that was there when it was called is among them."""
+        ...
+
+    async def pod_uids(self, selector: str) -> set[str]:
+        """Unique ids of the pods there are, as :meth:`job_uids`."""
         ...
 
     async def job_events(self, job_uid: str) -> list[dict[str, Any]]:
@@ -169,7 +191,11 @@ class KubernetesCluster:
         try:
             await self._request("POST", f"{self._core}/secrets", body)
         except ConflictError:
-            await self._request("PATCH", f"{self._core}/secrets/{body['metadata']['name']}", {"data": body["data"]})
+            await self.replace_secret(body)
+
+    async def replace_secret(self, body: Mapping[str, Any]) -> None:
+        """See :meth:`Cluster.replace_secret`."""
+        await self._request("PATCH", f"{self._core}/secrets/{body['metadata']['name']}", {"data": body["data"]})
 
     async def delete_secret(self, name: str) -> None:
         """See :meth:`Cluster.delete_secret`."""
@@ -197,6 +223,14 @@ class KubernetesCluster:
         """See :meth:`Cluster.list_pods`."""
         return await self._list(f"{self._core}/pods", labelSelector=selector)
 
+    async def job_uids(self, selector: str) -> set[str]:
+        """See :meth:`Cluster.job_uids`."""
+        return await self._uids(self._jobs, selector)
+
+    async def pod_uids(self, selector: str) -> set[str]:
+        """See :meth:`Cluster.pod_uids`."""
+        return await self._uids(f"{self._core}/pods", selector)
+
     async def job_events(self, job_uid: str) -> list[dict[str, Any]]:
         """See :meth:`Cluster.job_events`."""
         return await self._list(f"{self._core}/events", fieldSelector=f"involvedObject.uid={job_uid}")
@@ -205,21 +239,36 @@ class KubernetesCluster:
         """See :meth:`Cluster.create_event`."""
         await self._request("POST", f"{self._core}/events", body)
 
+    async def _uids(self, path: str, selector: str) -> set[str]:
+        # Thousands of whole Jobs would be megabytes that nobody reads.
+        pages = self._pages(path, accept=_METADATA_ONLY, labelSelector=selector)
+        return {item["metadata"]["uid"] async for page in pages for item in page}
+
     async def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        token = ""
+        return [item async for page in self._pages(path, **query) for item in page]
+
+    async def _pages(self, path: str, *, accept: str = _JSON, **query: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """Page by page what was there when the first one was made."""
+        more: dict[str, str] = {}
         while True:
-            page = await self._request("GET", path, query={**query, "limit": "500", **({"continue": token} if token else {})})
-            items.extend(page.get("items") or [])
+            page = await self._request("GET", path, query={**query, "limit": "500", **more}, accept=accept)
+            yield page.get("items") or []
             token = page.get("metadata", {}).get("continue", "")
             if not token:
-                return items
+                return
+            more = {"continue": token}
 
     async def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = _JSON,
     ) -> dict[str, Any]:
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {"Accept": "application/json", "Content-Type": kind}
+        kind = "application/merge-patch+json" if method == "PATCH" else _JSON
+        headers = {"Accept": accept, "Content-Type": kind}
         try:
             prepared = await self._api.param_serialize(
                 method,
@@ -234,8 +283,8 @@ class KubernetesCluster:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ClusterUnavailableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from error
         if response.status < 300:
-            return cast("dict[str, Any]", json.loads(data))
-        raise _error(response.status, data, response.headers.get("Retry-After"))
+            return cast("dict[str, Any]", parse_document(data))
+        raise error_from_answer(response.status, data, response.headers.get("Retry-After"))
 
 
 def _in_cluster() -> bool:
@@ -251,9 +300,10 @@ def _deletion(uid: str, propagation: str) -> dict[str, Any]:
     }
 
 
-def _error(status: int, data: bytes, retry_after: str | None) -> ClusterError:
+def error_from_answer(status: int, data: bytes, retry_after: str | None = None) -> ClusterError:
+    """What an answer that is no success means: its HTTP status, body and Retry-After header. Pure."""
     try:
-        message = str(json.loads(data).get("message", ""))
+        message = str(parse_document(data).get("message", ""))
     except (ValueError, AttributeError):
         message = data[:200].decode(errors="replace")
     message = message[:1000] or f"HTTP {status}"
@@ -261,6 +311,7 @@ def _error(status: int, data: bytes, retry_after: str | None) -> ClusterError:
         return NotFoundError(message)
     if status == 409:
         return ConflictError(message)
-    if status in (401, 408, 429) or status >= 500:
+    refused_everything = status == 403 and message.partition(" is forbidden: ")[2].startswith(_NOT_READY)
+    if status in (401, 408, 429) or status >= 500 or refused_everything:
         return ClusterUnavailableError(message, float(retry_after) if retry_after and retry_after.isdecimal() else None)
     return RefusedError(status, message)

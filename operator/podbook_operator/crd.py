@@ -55,7 +55,8 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         return _structural({**chosen, **rest}, definitions)
     result = {key: schema[key] for key in _KEPT if key in schema}
     if "description" in result:
-        result["description"] = " ".join(result["description"].split())
+        # kubectl explain shows it as it is, so code is not marked as such.
+        result["description"] = " ".join(result["description"].replace("`", "").split())
     if "const" in schema:
         result["enum"] = [schema["const"]]
     if "properties" in schema:

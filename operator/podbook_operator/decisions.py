@@ -61,6 +61,9 @@ class Confirm:
 class Explain:
     """Find out why the Job controller cannot create a pod."""
 
+    since: datetime
+    """Since when there is none: what was said before was about another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadManifest:

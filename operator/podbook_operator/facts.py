@@ -1,4 +1,4 @@
-"""What the operator knows of the cluster, distilled, and who waits for a place.
+"""What the operator knows of the cluster, distilled.
 
 Fed by the watches and by the operator's own writes, whichever is newer. It may lag behind the API server, and every decision that follows
 from something being absent asks the API server first.
@@ -6,31 +6,34 @@ from something being absent asks the API server first.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from podbook_core.admission import Waiting, next_to_start
 from podbook_core.model import NotebookExecution
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason, is_terminal
 from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
+from podbook_operator.places import Places
 
 __all__ = ["Entry", "Facts", "distil", "is_newer"]
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels")
+_SMALL = 1024
+"""Most bytes of JSON that parameters may have to be kept: thousands of executions are known at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One execution, as small as it gets: the document without its parameters, and what lists need of it."""
+    """One execution, as small as it gets: the document without large parameters, and what lists need of it."""
 
     name: str
     uid: str
     resource_version: str
     document: bytes
+    whole: bool
+    """Whether the document holds the parameters, too. Large ones are read from the API server when they are needed."""
     reason: str
     terminal: bool
     accepted: bool
@@ -40,7 +43,7 @@ class Entry:
     created: str
 
     def execution(self) -> NotebookExecution:
-        """The document, without parameters.
+        """The document, without parameters unless it is whole.
 
         Raises:
             pydantic.ValidationError: it is not of the model's shape.
@@ -52,9 +55,11 @@ def distil(body: Mapping[str, Any]) -> Entry:
     """What is kept of a NotebookExecution. Takes whatever the API server let through."""
     metadata, status = body["metadata"], body.get("status") or {}
     spec = {key: value for key, value in (body.get("spec") or {}).items() if key != "parameters"}
+    parameters = (body.get("spec") or {}).get("parameters")
+    whole = parameters is None or len(json.dumps(parameters, separators=(",", ":"))) <= _SMALL
     kept = {
         "metadata": {key: metadata[key] for key in _METADATA if key in metadata},
-        "spec": spec,
+        "spec": {**spec, "parameters": parameters} if whole and parameters is not None else spec,
         "status": status,
     }
     reason = status.get("reason", Reason.PENDING)
@@ -63,6 +68,7 @@ def distil(body: Mapping[str, Any]) -> Entry:
         uid=metadata["uid"],
         resource_version=metadata.get("resourceVersion", ""),
         document=json.dumps(kept, separators=(",", ":")).encode(),
+        whole=whole,
         reason=reason,
         terminal=reason in set(Reason) and is_terminal(Reason(reason)),
         accepted=bool(status.get("resolved")),
@@ -85,12 +91,14 @@ class Facts:
     """Everything known, by execution.
 
     Args:
-        limit: how many executions may have a Job at a time.
-        profiles: for the limits that a profile has of its own.
+        limit: how many executions of one profile may have a Job at a time.
+        profiles: for the limits that a profile has of its own, instead.
     """
 
-    limit: int
-    profiles: Profiles
+    limit: InitVar[int]
+    profiles: InitVar[Profiles]
+    places: Places = field(init=False)
+    """Who may have a Job."""
     entries: dict[str, Entry] = field(default_factory=dict)
     """Executions by name."""
     jobs: dict[str, tuple[str, JobFacts]] = field(default_factory=dict)
@@ -98,11 +106,10 @@ class Facts:
     pods: dict[str, dict[str, PodFacts]] = field(default_factory=dict)
     """Pods by the execution's unique id, then by name."""
     ended: dict[str, float] = field(default_factory=dict)
-    """When a pod of an execution was first seen to have ended, in monotonic seconds, by the execution's unique id."""
-    granted: set[str] = field(default_factory=set)
-    """Names of executions that may create their Job."""
-    _waiting: dict[str, Waiting] = field(default_factory=dict)
-    _holding: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+    """When the newest pod of an execution was first seen to have ended, in monotonic seconds, by the execution's unique id."""
+
+    def __post_init__(self, limit: int, profiles: Profiles) -> None:
+        self.places = Places(limit, profiles)
 
     def knows(self, body: Mapping[str, Any]) -> bool:
         """Whether exactly this version of an execution is known already."""
@@ -126,9 +133,7 @@ class Facts:
         known = self.entries.get(name)
         if known is not None and known.uid == uid:
             del self.entries[name]
-            self._waiting.pop(name, None)
-            self._holding.pop(name, None)
-            self.granted.discard(name)
+            self.places.leave(name)
             self.ended.pop(uid, None)
 
     def put_job(self, body: Mapping[str, Any]) -> str | None:
@@ -157,9 +162,12 @@ class Facts:
         if name is None or uid is None:
             return None
         pod = pod_from_object(body)
-        if pod.ended and uid not in self.ended:
+        pods = self.pods.setdefault(uid, {})
+        pods[pod.name] = pod
+        if not all(known.ended for known in pods.values()):
+            self.ended.pop(uid, None)  # there is another attempt
+        elif uid not in self.ended:
             self.ended[uid] = time.monotonic()
-        self.pods.setdefault(uid, {})[pod.name] = pod
         return name
 
     def drop_pod(self, body: Mapping[str, Any]) -> str | None:
@@ -189,43 +197,20 @@ class Facts:
         """The pods of an execution, oldest first."""
         return tuple(sorted(self.pods.get(uid, {}).values(), key=lambda pod: (pod.created, pod.name)))
 
-    @property
-    def waiting(self) -> int:
-        """How many executions wait for a place."""
-        return len(self._waiting)
+    def object_uids(self) -> set[str]:
+        """Unique ids of the Jobs and pods that are known."""
+        return {job.uid for _, job in self.jobs.values()} | {pod.uid for pods in self.pods.values() for pod in pods.values()}
+
+    def drop_objects(self, uids: Collection[str]) -> None:
+        """Jobs and pods are gone."""
+        self.jobs = {owner: known for owner, known in self.jobs.items() if known[1].uid not in uids}
+        left = {owner: {pod.name: pod for pod in pods.values() if pod.uid not in uids} for owner, pods in self.pods.items()}
+        self.pods = {owner: pods for owner, pods in left.items() if pods}
 
     @property
-    def active(self) -> int:
-        """How many executions hold a place."""
-        return len(self._holding) + len(self.granted)
-
-    def grant(self) -> Iterator[str]:
-        """Give free places to whoever waits, fairly. Yields the names of those who got one."""
-        if not self._waiting or self.active >= self.limit:
-            return
-        holding = [
-            *self._holding.values(),
-            *((entry.submitter, entry.profile) for name in self.granted if (entry := self.entries.get(name))),
-        ]
-        for item in next_to_start(self._eligible(holding), [submitter for submitter, _ in holding], self.limit):
-            self._waiting.pop(item.name)
-            self.granted.add(item.name)
-            yield item.name
-
-    def _eligible(self, holding: list[tuple[str | None, str]]) -> list[Waiting]:
-        limited = {name: profile.max_active for name, profile in self.profiles.items() if profile.max_active is not None}
-        if not limited:
-            return list(self._waiting.values())
-        queues: dict[str, list[Waiting]] = {}
-        for name, item in self._waiting.items():
-            queues.setdefault(self.entries[name].profile, []).append(item)
-        chosen: list[Waiting] = []
-        for profile, queue in queues.items():
-            if profile in limited:
-                chosen.extend(next_to_start(queue, [submitter for submitter, held in holding if held == profile], limited[profile]))
-            else:
-                chosen.extend(queue)
-        return chosen
+    def running(self) -> tuple[Entry, ...]:
+        """Executions that have a Job and have not ended."""
+        return tuple(self.entries[name] for name in self.places.running)
 
     def _reclassify(self, name: str) -> None:
         entry = self.entries.get(name)
@@ -233,16 +218,12 @@ class Facts:
             self._classify(entry)
 
     def _classify(self, entry: Entry) -> None:
-        name = entry.name
-        self._waiting.pop(name, None)
-        self._holding.pop(name, None)
         if entry.terminal:
-            self.granted.discard(name)
+            self.places.leave(entry.name)
         elif entry.job_recorded or entry.uid in self.jobs:
-            self.granted.discard(name)
-            self._holding[name] = (entry.submitter, entry.profile)
-        elif entry.accepted and name not in self.granted:
-            self._waiting[name] = Waiting(name, entry.submitter, datetime.fromisoformat(entry.created), entry.uid)
+            self.places.hold(entry.name, profile=entry.profile, submitter=entry.submitter)
+        elif entry.accepted:
+            self.places.wait(entry.name, profile=entry.profile, submitter=entry.submitter, created=entry.created, uid=entry.uid)
 
 
 def _owner(body: Mapping[str, Any]) -> tuple[str | None, str | None]:

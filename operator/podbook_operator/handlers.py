@@ -37,7 +37,7 @@ def register(
         registry: kopf's, one for each operator.
         facts: where they write.
         queue: what they wake.
-        synced: called when everything that exists is known; maybe more than once.
+        synced: called when everything that exists is known, as soon as there is anything; maybe more than once.
         gone: called with the unique id of an execution that is gone.
         healthy: what /healthz answers; raises ``kopf.PermanentError`` when the operator should be restarted.
     """
@@ -59,12 +59,20 @@ def register(
     async def learn_pod(body: kopf.Body, **_: Any) -> None:
         wake(facts.put_pod(body))
 
-    def deleted(event: Any, **_: Any) -> bool:
-        return bool(event["type"] == "DELETED")
+    begun = False
 
-    @kopf.on.event(*_EXECUTIONS, registry=registry, id="execution")
-    async def execution_event(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+    def begin() -> None:
+        nonlocal begun
+        begun = True
         synced()
+
+    def needed(event: Any, **_: Any) -> bool:
+        # Whatever comes first says that all is known: where no execution is left, a Job or a pod may be.
+        return not begun or event["type"] == "DELETED"
+
+    @kopf.on.event(*_EXECUTIONS, registry=registry, id="execution", when=needed)
+    async def execution_event(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        begin()
         if event["type"] == "DELETED":
             name, uid = body["metadata"]["name"], body["metadata"]["uid"]
             facts.drop_execution(name, uid)
@@ -72,13 +80,17 @@ def register(
             queue.forget(name)
             queue.add(name)
 
-    @kopf.on.event(*_JOBS, registry=registry, id="job-gone", when=deleted)
-    async def job_gone(body: kopf.Body, **_: Any) -> None:
-        wake(facts.drop_job(body))
+    @kopf.on.event(*_JOBS, registry=registry, id="job", when=needed)
+    async def job_event(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        begin()
+        if event["type"] == "DELETED":
+            wake(facts.drop_job(body))
 
-    @kopf.on.event(*_PODS, registry=registry, id="pod-gone", when=deleted)
-    async def pod_gone(body: kopf.Body, **_: Any) -> None:
-        wake(facts.drop_pod(body))
+    @kopf.on.event(*_PODS, registry=registry, id="pod", when=needed)
+    async def pod_event(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        begin()
+        if event["type"] == "DELETED":
+            wake(facts.drop_pod(body))
 
     @kopf.on.probe(registry=registry, id="operator")
     async def probe(**_: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from podbook_core.model import Metadata
 from podbook_core.names import job_name, label_value, secret_name
 from podbook_core.profiles import Profile
 from podbook_core.reasons import ExitCode
+from podbook_operator.attempts import FINAL_EXIT_CODES
 from podbook_operator.observe import CONTAINER
-from podbook_operator.plan import FINAL_EXIT_CODES
 
-__all__ = ["EXECUTION_LABEL", "MANAGED_BY", "UID_LABEL", "WORK_DIR", "build_job", "build_secret"]
+__all__ = ["EXECUTION_LABEL", "MANAGED_BY", "OURS", "UID_LABEL", "WORK_DIR", "build_job", "build_secret"]
 
 EXECUTION_LABEL = f"{API_GROUP}/execution"
 """Label of Jobs and pods: the execution's name."""
@@ -26,6 +26,8 @@ UID_LABEL = f"{API_GROUP}/execution-uid"
 NOTEBOOK_LABEL = f"{API_GROUP}/notebook"
 MANAGED_BY = "podbook-operator"
 """Value of ``app.kubernetes.io/managed-by`` on everything the operator creates."""
+OURS = f"app.kubernetes.io/managed-by={MANAGED_BY}"
+"""Selects the Jobs and pods that the operator is about."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 TASK_DIR = "/etc/podbook"
 TASK_FILE = "task.json"
@@ -157,6 +159,7 @@ def _container(profile: Profile, image: str) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [
+            # The folder, never the file by subPath: the kubelet keeps only a folder up to date when the access in it is renewed.
             {"name": "task", "mountPath": TASK_DIR, "readOnly": True},
             {"name": "work", "mountPath": WORK_DIR},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own

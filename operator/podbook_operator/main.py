@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,12 +16,16 @@ from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
 from podbook_operator.handlers import WATCHED, register
 from podbook_operator.health import Health, live_watchers
+from podbook_operator.launch import Launcher
+from podbook_operator.login import login
 from podbook_operator.metrics import Metrics
-from podbook_operator.plan import Policy
 from podbook_operator.reconcile import Reconciler
+from podbook_operator.renewal import Renewal
+from podbook_operator.resync import Resync
 from podbook_operator.settings import Settings, read_profiles
+from podbook_operator.situation import Policy
 from podbook_operator.storage import Storage
-from podbook_operator.sweeper import Sweeper
+from podbook_operator.sweeper import Living, Sweeper, living
 from podbook_operator.watching import kopf_settings
 from podbook_operator.workqueue import WorkQueue
 
@@ -48,28 +51,33 @@ class _Operator:
 
     def __init__(self, settings: Settings, cluster: KubernetesCluster, store: S3Store, validator: ContractValidator) -> None:
         profiles = read_profiles(settings)
-        self.settings, self.cluster = settings, cluster
+        self.cluster = cluster
         self.metrics, self.queue = Metrics(), WorkQueue()
         self.facts = Facts(settings.max_active, profiles)
         self.events = EventRecorder(cluster)
         self.storage = Storage(store, validator)
+        launcher = Launcher(cluster, self.storage, store, profiles, settings.publish_timeout_seconds)
         self.reconciler = Reconciler(
             facts=self.facts,
             cluster=cluster,
             storage=self.storage,
-            signer=store,
+            launcher=launcher,
             profiles=profiles,
             policy=policy_from(settings),
             events=self.events,
             metrics=self.metrics,
         )
+        self.resync = Resync(
+            cluster=cluster, facts=self.facts, queue=self.queue, gone=self.reconciler.forget, seconds=settings.resync_seconds
+        )
+        self.renewal = Renewal(signer=store, launcher=launcher, cluster=cluster, facts=self.facts, clock=lambda: datetime.now(UTC))
         self.sweeper = Sweeper(store, alive=self.alive, days=settings.retention_days, clock=lambda: datetime.now(UTC))
         self.health = Health(WATCHED, self.queue.oldest)
         self.synced = asyncio.Event()
         self.metrics.depth.set_function(lambda: len(self.queue))
         self.metrics.oldest.set_function(self.queue.oldest)
-        self.metrics.waiting.set_function(lambda: self.facts.waiting)
-        self.metrics.active.set_function(lambda: self.facts.active)
+        self.metrics.waiting.set_function(lambda: self.facts.places.waiting)
+        self.metrics.active.set_function(lambda: self.facts.places.taken)
         self.metrics.known.set_function(lambda: len(self.facts.entries))
 
     async def probe(self) -> dict[str, Any]:
@@ -82,14 +90,14 @@ class _Operator:
         return {
             "watching": live_watchers(WATCHED, tasks),
             "known": len(self.facts.entries),
-            "active": self.facts.active,
-            "waiting": self.facts.waiting,
+            "active": self.facts.places.taken,
+            "waiting": self.facts.places.waiting,
             "due": len(self.queue),
         }
 
-    async def alive(self) -> set[tuple[str, str]]:
-        """Name and unique id of every execution there is, from the API server itself."""
-        return {(body["metadata"]["name"], body["metadata"]["uid"]) for body in await self.cluster.list_executions()}
+    async def alive(self) -> list[Living]:
+        """Every execution there is, from the API server itself."""
+        return [living(body) for body in await self.cluster.list_executions()]
 
     async def work(self) -> None:
         """One worker: take a key, look at it, for ever."""
@@ -109,27 +117,18 @@ class _Operator:
                 self._put_off(key, error)
             finally:
                 self.queue.done(key)
-                for name in self.facts.grant():
+                for name in self.facts.places.grant():
                     self.queue.add(name)
 
-    async def resync(self) -> None:
-        """Compare what is known with what is there, again and again: a watch that lost an event is corrected here."""
+    async def renew(self) -> None:
+        """Keep the access of all that runs from ending with the store's credentials."""
         await self.synced.wait()
-        while True:
-            await asyncio.sleep(self.settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
-            try:
-                live = await self.cluster.list_executions()
-            except ClusterError as error:
-                _LOGGER.warning("the resync is put off: %s", error)
-                continue
-            names = {body["metadata"]["name"] for body in live}
-            for body in live:
-                self.facts.put_execution(body)
-            for name, entry in list(self.facts.entries.items()):
-                if name not in names:
-                    self.facts.drop_execution(name, entry.uid)
-                    self.reconciler.forget(entry.uid)
-                self.queue.add(name)
+        await self.renewal.run()
+
+    async def compare(self) -> None:
+        """Correct what the watches did not tell, again and again."""
+        await self.synced.wait()
+        await self.resync.run()
 
     def _put_off(self, key: str, error: Exception) -> None:
         wait = error.retry_after if isinstance(error, ClusterUnavailableError) and error.retry_after else 0.0
@@ -154,8 +153,11 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         operator = _Operator(settings, cluster, store, validator)
         stack.callback(operator.storage.close)
         stack.callback(operator.metrics.serve(settings.host, settings.metrics_port))
-        if await asyncio.to_thread(lambda: store.temporary_credentials):
-            _LOGGER.warning("the store's credentials are temporary: signed access ends with them, and longer runs with it")
+        if store.temporary_credentials and not store.renewed_credentials:
+            _LOGGER.warning(
+                "the store's credentials are a session token that nobody renews: when it ends, so does the access of the operator and "
+                "of all that runs; give the operator keys that stay, or an identity"
+            )
         try:
             await asyncio.to_thread(store.check)
         except StoreUnavailableError as error:
@@ -169,19 +171,21 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
             gone=operator.reconciler.forget,
             healthy=operator.probe,
         )
-        kopf.on.login(registry=registry, id="login")(_login)
+        kopf.on.login(registry=registry, id="login")(login)
         loops = [operator.work() for _ in range(settings.workers)]
         tasks = [asyncio.create_task(loop, name=f"worker {number}") for number, loop in enumerate(loops)]
-        tasks.append(asyncio.create_task(operator.resync(), name="resync"))
+        tasks.append(asyncio.create_task(operator.compare(), name="resync"))
         tasks.append(asyncio.create_task(operator.events.run(), name="events"))
         tasks.append(asyncio.create_task(operator.sweeper.run(), name="sweeper"))
+        if store.renewed_credentials:
+            tasks.append(asyncio.create_task(operator.renew(), name="renewal"))
         operator.health.expect(tasks)
         _LOGGER.info("the operator of namespace %s begins", settings.namespace)
         try:
             await kopf.operator(
                 registry=registry,
                 settings=kopf_settings(),
-                namespace=settings.namespace,
+                namespaces=[settings.namespace],
                 standalone=True,
                 liveness_endpoint=f"http://{settings.host}:{settings.health_port}/healthz",
                 stop_flag=stop,
@@ -191,7 +195,3 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await cluster.close()
-
-
-def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)

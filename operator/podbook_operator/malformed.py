@@ -1,24 +1,44 @@
 """The answer to a document that the API server let through and the model does not understand. Pure."""
 
-from datetime import datetime
+import json
 
 from pydantic import ValidationError
 
-from podbook_core.model import Status
+from podbook_core.model import NotebookExecution
 from podbook_core.reasons import Reason
-from podbook_core.transitions import Change, advance
+from podbook_core.verdict import End
 
-__all__ = ["refusal"]
+__all__ = ["refusal", "understood"]
 
 _SHOWN = 5
 
 
-def refusal(error: ValidationError, *, now: datetime) -> dict[str, object]:
-    """The status that says so, as plain data. No value of the document is repeated."""
+def refusal(error: ValidationError) -> End:
+    """The end that says so. No value of the document is repeated."""
     errors = error.errors(include_input=False)
     places = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors[:_SHOWN]]
     # What the schema cannot say about parameters is their author's to mend; anything else says that definition and program differ.
     parameters = all(item["loc"][:2] == ("spec", "parameters") for item in errors)
     reason = Reason.INVALID_PARAMETERS if parameters else Reason.CONFIGURATION_ERROR
-    message = "this operator does not understand the resource: " + "; ".join(places)
-    return advance(Status(), Change(reason, message), generation=None, now=now).document()
+    return End(reason, "this operator does not understand the resource: " + "; ".join(places))
+
+
+def understood(document: bytes, error: ValidationError) -> NotebookExecution | None:
+    """The document without the fields of spec and status that are not understood, so that its end can be told and recorded like any other.
+
+    Args:
+        document: JSON of the whole resource.
+        error: what is wrong with it.
+
+    Returns:
+        None when what is left is no execution: not even its notebook is known.
+    """
+    raw = json.loads(document)
+    for item in error.errors(include_input=False):
+        part, *inner = item["loc"]
+        if inner and isinstance(raw.get(part), dict):
+            raw[part].pop(inner[0], None)
+    try:
+        return NotebookExecution.model_validate(raw)
+    except ValidationError:
+        return None

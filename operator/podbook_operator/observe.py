@@ -4,9 +4,9 @@ Only these facts are kept in memory, so that five thousand executions cost megab
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from podbook_core.reasons import Reason
@@ -18,6 +18,7 @@ __all__ = [
     "Waiting",
     "job_from_object",
     "pod_from_object",
+    "rejection_from_events",
     "termination_message",
     "waiting_state",
 ]
@@ -29,6 +30,7 @@ _MISCONFIGURED = ("InvalidImageName", "CreateContainerConfigError", "CreateConta
 _DISRUPTIONS = ("Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated", "Shutdown")
 """``status.reason`` of pods that a kubelet or a controller ended for reasons of the node."""
 _TEXT = 512
+_CLOCKS_DIFFER = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,23 @@ def waiting_state(pod: PodFacts) -> Waiting:
     return Waiting(Reason.SCHEDULED, "its pod is being placed", Reason.START_TIMED_OUT)
 
 
+def rejection_from_events(events: Iterable[Mapping[str, Any]], since: datetime) -> str:
+    """Why the Job controller cannot create a pod, by its Events about the Job; empty when they do not say.
+
+    Args:
+        events: of the Job.
+        since: since when there is no pod; what was said before that is about another one.
+    """
+    # The controller's clock may be a little behind, and what it writes has no fractions of seconds.
+    earliest = since - _CLOCKS_DIFFER
+    failed = [(_event_time(item), item) for item in events if item.get("reason") == "FailedCreate"]
+    told = [(moment, item) for moment, item in failed if moment is not None and moment >= earliest]
+    if not told:
+        return ""
+    _, newest = max(told, key=lambda pair: pair[0])
+    return f"the cluster refuses its pod: {str(newest.get('message', ''))[:800]}"
+
+
 def termination_message(text: str) -> TerminationMessage:
     """Read the runner's last words as the untrusted input they are; what is not understood is nothing."""
     try:
@@ -206,6 +225,10 @@ def termination_message(text: str) -> TerminationMessage:
         ename=_word(raw.get("ename"), 256),
         evalue=_word(raw.get("evalue"), 1024),
     )
+
+
+def _event_time(event: Mapping[str, Any]) -> datetime | None:
+    return _optional_time(event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp"))
 
 
 def _word(value: Any, limit: int) -> str:

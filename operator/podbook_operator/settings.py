@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from podbook_core.environment import PREFIX
 from podbook_core.profiles import Profile, read_profiles_file
 from podbook_core.store.s3_settings import S3Section
 
@@ -17,7 +18,7 @@ class Settings(BaseSettings):
     """Everything an administrator may choose about the operator. Times in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PODBOOK_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         # So that an endpoint may be set without naming the bucket again.
         nested_model_default_partial_update=True,
@@ -29,7 +30,10 @@ class Settings(BaseSettings):
     s3: Annotated[S3Section, Field(description="The bucket.")] = S3Section(bucket="podbook")
     profiles_file: Annotated[Path | None, Field(description="YAML or JSON file of profiles by name.")] = None
     runner_image: Annotated[str | None, Field(description="Image of profiles that name none.")] = None
-    max_active: Annotated[int, Field(ge=1, description="How many executions may have a Job at a time.")] = 20
+    max_active: Annotated[
+        int,
+        Field(ge=1, description="How many executions may have a Job at a time, for each profile that has no maxActive of its own."),
+    ] = 20
     ttl_succeeded_seconds: Annotated[
         int, Field(ge=0, description="How long the resource of a success stays, unless its spec says otherwise.")
     ] = 86_400
@@ -51,9 +55,13 @@ class Settings(BaseSettings):
         300
     )
     workers: Annotated[int, Field(ge=1, le=256, description="How many executions are worked on at a time.")] = 16
-    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level that is logged.")] = (
-        "INFO"
-    )
+    log_level: Annotated[
+        str,
+        StringConstraints(to_upper=True),
+        Field(
+            pattern="^(?i:debug|info|warning|error)$", description="Least severity that is logged: debug, info, warning or error."
+        ),
+    ] = "INFO"
     host: Annotated[str, Field(description="Address that health and metrics are served on.")] = "0.0.0.0"  # noqa: S104 - the pod's own
     health_port: Annotated[int, Field(ge=1, le=65535, description="Port of /healthz.")] = 8080
     metrics_port: Annotated[int, Field(ge=1, le=65535, description="Port of /metrics.")] = 9090

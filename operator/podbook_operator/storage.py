@@ -5,6 +5,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from podbook_core.acceptance import Accepted, Refused, accept
@@ -52,13 +53,14 @@ class Storage:
     async def accept(self, spec: Spec, profiles: Profiles) -> Accepted | Refused:
         """Whether a spec may run, and as what."""
         name, wanted = spec.notebook.name, spec.notebook.version
-        if wanted is None:
-            pointer = await self._run(lambda: self._versions.current(name))
-            wanted = None if pointer is None else pointer.version
         try:
+            if wanted is None:
+                pointer = await self._run(lambda: self._versions.current(name))
+                wanted = None if pointer is None else pointer.version
             version = None if wanted is None else await self.version(name, wanted)
-        except (ContractError, ValueError, KeyError, TypeError) as error:
-            return Refused(Reason.INVALID_NOTEBOOK, f"the stored version {wanted} cannot be read: {error}")
+        except (ContractError, ValueError, KeyError, TypeError, RecursionError) as error:
+            what = "what its name points to" if wanted is None else f"the stored version {wanted}"
+            return Refused(Reason.INVALID_NOTEBOOK, f"{what} cannot be read: {error}")
         return await self._run(lambda: accept(spec, version, profiles, self._validator))
 
     async def version(self, name: str, version: str) -> Version | None:
@@ -88,7 +90,11 @@ class Storage:
 
     async def close_record(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
         """Commit the end of an execution; the record that counts may be an earlier one."""
-        return await self._run(lambda: self._records.close(execution, manifest))
+        record = await self._run(lambda: self._records.commit(execution, manifest))
+        entries = self._records.entries(record).items()
+        # At once, because whoever waits for the end waits for the slowest of them, not for their sum.
+        await asyncio.gather(*(self._run(partial(self._records.write_entry, key, data)) for key, data in entries))
+        return record
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)

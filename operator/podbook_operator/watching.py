@@ -7,7 +7,7 @@ import kopf
 from typing_extensions import override
 
 from podbook_core import API_GROUP
-from podbook_operator.job import MANAGED_BY
+from podbook_operator.job import OURS
 
 __all__ = ["kopf_settings"]
 
@@ -59,9 +59,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 260
     settings.watching.connect_timeout = 10
-    mine = f"app.kubernetes.io/managed-by={MANAGED_BY}"
-    settings.watching.label_selectors["batch", "v1", "jobs"] = mine
-    settings.watching.label_selectors["", "v1", "pods"] = mine
+    settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
+    settings.watching.label_selectors["", "v1", "pods"] = OURS
     settings.networking.request_timeout = 30
     settings.networking.enforce_retry_after = True
     settings.posting.enabled = False

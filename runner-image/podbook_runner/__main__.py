@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if task is None:
         outcome = Outcome(Reason.CONFIGURATION_ERROR, problem or "there is no task")
     else:
-        outcome = Attempt(task, options.attempt, options.work_dir, stop).run()
+        outcome = Attempt(task, options.task, options.attempt, options.work_dir, stop).run()
     say(f"podbook_runner: {outcome.outcome}" + (f": {outcome.message}" if outcome.message else ""))
     _write_termination_log(options.termination_log, termination_message(outcome))
     return int(exit_code_of(outcome))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from podbook_core.reasons import INTERRUPTED, Reason
 from podbook_core.task import Source, Task
 from podbook_runner import document, workspace
+from podbook_runner.access import Access
 from podbook_runner.delivery import Delivery, PublishDeadline, outcome_without
 from podbook_runner.fetch import fetch
 from podbook_runner.kernel import Kernel
@@ -19,8 +20,8 @@ from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError, Outcome
 from podbook_runner.processes import become_subreaper
 from podbook_runner.progress import Progress, Reporter
-from podbook_runner.publish import Publisher, open_destination
-from podbook_runner.redact import Redactor, secrets_of
+from podbook_runner.publish import Publisher
+from podbook_runner.redact import Redactor
 from podbook_runner.renderer import Renderer
 from podbook_runner.results import Clock, Results
 from podbook_runner.stop import InterruptedFetchError, Stop
@@ -39,12 +40,14 @@ class Attempt:
 
     Args:
         task: what to do.
+        task_file: where the task came from; its access is renewed there.
         attempt: the attempt's id.
         work_dir: where its directories go; None for the system's place for temporary files.
         stop: already handles SIGTERM.
     """
 
     task: Task
+    task_file: Path
     attempt: str
     work_dir: Path | None
     stop: Stop
@@ -52,7 +55,8 @@ class Attempt:
     def __post_init__(self) -> None:
         self._clock = Clock()
         self._run_deadline = self._clock.monotonic + self.task.timeout_seconds
-        self._redactor = Redactor(secrets_of(self.task))
+        self._access = Access(self.task, self.task_file)
+        self._redactor = Redactor(self._access.secrets)
         self._log = RunLog(self._redactor)
         self._kernel: Kernel | None = None
         self._renderer: Renderer | None = None
@@ -86,7 +90,7 @@ class Attempt:
         reporter: Reporter | None = None
         try:
             self._prepare(space)
-            reporter = Reporter(self._publisher, self._progress, self._log)
+            reporter = Reporter(self._publisher, self._progress, self._log, self._access.look)
             outcome = self._execute()
         except AttemptError as error:
             outcome = Outcome(error.reason, error.message)
@@ -174,7 +178,7 @@ class Attempt:
         return None if self._execution is None else self._execution.progress()
 
     def _publisher(self) -> Publisher:
-        return Publisher(open_destination(self.task.destination), f"{self.task.destination.prefix}{self.attempt}/")
+        return Publisher(self._access.destination, f"{self.task.destination.prefix}{self.attempt}/")
 
     # What comes after the last cell -----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
 from podbook_core.reasons import Reason
 from podbook_runner.outcome import AttemptError
 from podbook_runner.redact import Redactor
@@ -35,7 +36,13 @@ def parse_notebook(data: bytes) -> NotebookFacts:
     """
     try:
         raw = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        if nested_too_deeply(raw, MAX_FILE_NESTING):
+            raise RecursionError
+    except RecursionError:
+        raise _invalid(
+            f"the notebook is nested too deeply, at most {MAX_FILE_NESTING} levels are allowed; clear its outputs"
+        ) from None
+    except ValueError as error:
         raise _invalid(f"the notebook file is no JSON ({error}); publish the .ipynb file as Jupyter saves it") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("nbformat"), int):
         raise _invalid("the file is JSON, but no notebook: it has no nbformat; publish the .ipynb file as Jupyter saves it")

@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 
 from podbook_core.attempt import CellError
+from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
 from podbook_core.reasons import INTERRUPTED, Reason
 from podbook_runner.execution import Execution
 from podbook_runner.log import RunLog
@@ -39,6 +40,8 @@ _ENGINE = "podbook"
 _START_SECONDS = 120
 _IOPUB_SECONDS = 60
 _DRAIN_SECONDS = 1.0
+_MESSAGE_NESTING = MAX_FILE_NESTING - 10
+"""So that the executed notebook, whose cells hold it, is none that could not be published again."""
 _CLEAN_EXITS = ("", "0", "None", "False")
 
 
@@ -56,6 +59,11 @@ class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets
             self._execution.log.stream(str(content.get("text", "")))
         elif kind in ("display_data", "update_display_data", "execute_result"):
             self._execution.scraps.see(content)
+        if nested_too_deeply(content, _MESSAGE_NESTING):
+            self._execution.log.line(
+                f"cell {cell_index} sent a message nested deeper than {_MESSAGE_NESTING} levels; it was left out of the notebook"
+            )
+            return None
         try:
             return super().process_message(msg, cell, cell_index)
         except CellExecutionComplete:

@@ -23,6 +23,7 @@ _PATIENCE_SECONDS = 60.0
 """How long a store that is away is tried again: a restart of it costs time, not the run."""
 _LONGEST_PAUSE = 2.0
 _TIMEOUT_SECONDS = 20.0
+"""How long the store may be silent."""
 
 
 class _TransientError(Exception):
@@ -120,9 +121,11 @@ def _chunks_of_file(path: Path, what: str, missing: Reason) -> Generator[bytes]:
 def _chunks_over_http(parts: urllib.parse.SplitResult, what: str, missing: Reason) -> Generator[bytes]:
     import http.client  # noqa: PLC0415 - only where the store speaks HTTP
 
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc.rpartition("@")[2], timeout=_TIMEOUT_SECONDS)
+    from podbook_runner.connection import connect  # noqa: PLC0415
+
+    connection: http.client.HTTPConnection | None = None
     try:
+        connection = connect(parts, _TIMEOUT_SECONDS)
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         response = connection.getresponse()
         _check_status(response.status, what, missing)
@@ -132,7 +135,8 @@ def _chunks_over_http(parts: urllib.parse.SplitResult, what: str, missing: Reaso
         # Never str(error): messages of http.client may hold the URL with its signature.
         raise _TransientError((isinstance(error, OSError) and error.strerror) or type(error).__name__) from None
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def _check_status(status: int, what: str, missing: Reason) -> None:

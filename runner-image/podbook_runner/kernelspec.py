@@ -89,6 +89,6 @@ def _read_spec(path: Path) -> KernelSpec | None:
         environment = {str(key): os.path.expandvars(str(value)) for key, value in (raw.get("env") or {}).items()}
         argv = tuple(str(word) for word in raw["argv"])
         return KernelSpec(path.parent.name, argv, str(raw.get("language", "")), path.parent, environment) if argv else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Jupyter, too, ignores broken specifications; the notebook is then told which ones there are.
         return None

@@ -38,7 +38,10 @@ class OutputScraps:
             if media_type == _TEXT and isinstance(value, str):
                 self._last = value
             else:
-                self._last = json.dumps(value, ensure_ascii=False)
+                try:
+                    self._last = json.dumps(value, ensure_ascii=False)
+                except RecursionError:
+                    self._last = ""  # no JSON, and refused as such
 
 
 def parse_output(text: str | None, limit: int) -> tuple[Any, bytes]:

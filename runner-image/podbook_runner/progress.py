@@ -36,12 +36,20 @@ class Reporter:
         open_publisher: makes a publisher of the reporter's own.
         progress: tells the present state; None while there is none.
         log: the log.
+        look: called again and again, so that no renewal of the access is missed, however little is stored.
     """
 
-    def __init__(self, open_publisher: Callable[[], Publisher], progress: Callable[[], Progress | None], log: RunLog) -> None:
+    def __init__(
+        self,
+        open_publisher: Callable[[], Publisher],
+        progress: Callable[[], Progress | None],
+        log: RunLog,
+        look: Callable[[], None],
+    ) -> None:
         self._open = open_publisher
         self._progress = progress
         self._log = log
+        self._look = look
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
         self._thread.start()
@@ -61,6 +69,7 @@ class Reporter:
         log_due = time.monotonic() + _LOG_SECONDS
         version = self._log.version
         while not self._closing.wait(_LOOK_SECONDS):
+            self._look()
             now = time.monotonic()
             progress = self._progress()
             if progress is not None and progress != told and now >= progress_due:

@@ -1,7 +1,8 @@
 """Where the attempt's objects go: a directory, or a bucket by a signed POST policy. One interface, retried within a deadline.
 
 The bucket is reached with ``http.client`` alone: the runner holds no keys, only a policy that allows writes below its own prefix
-(Amazon S3 API Reference, "POST Object"), and an SDK would cost more time to import than the upload takes.
+(Amazon S3 API Reference, "POST Object"), and an SDK would cost more time to import than the upload takes. The policy may be renewed at
+any time, so every try uses the one that is there then.
 """
 
 import contextlib
@@ -29,6 +30,10 @@ _CHUNK = 256 * 1024
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 _TIMEOUT_SECONDS = 30.0
+"""How long the store may be silent."""
+_TOKEN_FIELD = "x-amz-security-token"  # noqa: S105 - the name of a field
+_ENDED = frozenset({"ExpiredToken", "InvalidAccessKeyId"})
+"""What services answer to temporary credentials that have ended: Amazon the first, MinIO the second."""
 
 
 class _TransientError(Exception):
@@ -49,12 +54,17 @@ class Publisher:
     """Stores objects of one attempt. Not for several threads at once.
 
     Args:
-        target: from :func:`open_destination`.
+        destination: tells where to, asked before every try: access may have been renewed. While it is the same, it gives the same object.
         prefix: of every key: ``executions/<uid>/attempts/<attempt>/``.
+
+    Raises:
+        AttemptError: ``ConfigurationError``: the destination's address is not understood.
     """
 
-    def __init__(self, target: _Target, prefix: str) -> None:
-        self._target = target
+    def __init__(self, destination: Callable[[], Destination], prefix: str) -> None:
+        self._destination = destination
+        self._used = destination()
+        self._target = open_destination(self._used)
         self._prefix = prefix
 
     def put(self, name: str, content: bytes | Path, media_type: str, deadline: Callable[[], float] | None = None) -> StoredFile:
@@ -72,6 +82,7 @@ class Publisher:
         sha256, size = _measure(content)
         pause = _FIRST_PAUSE
         while True:
+            self._follow()
             try:
                 self._target.put(self._prefix + name, content, media_type, size)
             except _TransientError as error:
@@ -80,13 +91,24 @@ class Publisher:
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except _FinalError as error:
-                raise _failed(name, error) from None
+                # What was refused may have been renewed while it was sent.
+                if deadline is None or not self._follow():
+                    raise _failed(name, error) from None
             else:
                 return StoredFile(name, size, sha256, media_type)
 
     def close(self) -> None:
         """Let go of connections."""
         self._target.close()
+
+    def _follow(self) -> bool:
+        """Take up a destination that was renewed. Returns whether there was one."""
+        destination = self._destination()
+        if destination is self._used:
+            return False
+        self._target.close()
+        self._used, self._target = destination, open_destination(destination)
+        return True
 
 
 def open_destination(destination: Destination) -> _Target:
@@ -136,6 +158,7 @@ class _PostTarget:
     def __init__(self, parts: urllib.parse.SplitResult, fields: Mapping[str, str]) -> None:
         self._parts = parts
         self._fields = {name: value for name, value in fields.items() if name.lower() not in ("key", "content-type", "file")}
+        self._temporary = any(name.lower() == _TOKEN_FIELD for name in fields)
         self._connection: http.client.HTTPConnection | None = None
 
     def put(self, key: str, content: bytes | Path, media_type: str, size: int) -> None:
@@ -165,7 +188,12 @@ class _PostTarget:
         if status in (408, 429) or status >= 500:
             raise _TransientError(f"HTTP {status}")
         if not 200 <= status < 300:
-            raise _FinalError(f"HTTP {status}{_code_of(answer)}")
+            code = _code_of(answer)
+            problem = f"HTTP {status} ({code})" if code else f"HTTP {status}"
+            if self._temporary and code in _ENDED:
+                # An operator that was away renews the access as soon as it is back.
+                raise _TransientError(problem)
+            raise _FinalError(problem)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -174,11 +202,10 @@ class _PostTarget:
                 connection.close()
 
     def _connect(self) -> "http.client.HTTPConnection":
-        import http.client  # noqa: PLC0415
+        from podbook_runner.connection import connect  # noqa: PLC0415 - only where the store speaks HTTP
 
-        if self._connection is None:
-            kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-            self._connection = kind(self._parts.netloc.rpartition("@")[2], timeout=_TIMEOUT_SECONDS)
+        if self._connection is None or self._connection.sock is None:
+            self._connection = connect(self._parts, _TIMEOUT_SECONDS)
         return self._connection
 
 
@@ -223,10 +250,10 @@ def _opened(content: bytes | Path) -> IO[bytes]:
 
 
 def _code_of(answer: bytes) -> str:
-    """S3's error code, a plain word; the rest of the answer may repeat what was sent."""
+    """S3's error code, a plain word or nothing; the rest of the answer may repeat what was sent."""
     _, found, rest = answer.partition(b"<Code>")
     word = rest.partition(b"</Code>")[0].decode(errors="replace")
-    return f" ({word})" if found and word.isalnum() and len(word) <= 64 else ""
+    return word if found and word.isalnum() and len(word) <= 64 else ""
 
 
 def _failed(name: str, error: Exception) -> AttemptError:

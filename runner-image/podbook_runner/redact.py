@@ -9,7 +9,7 @@ import html
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from podbook_core.task import Task
 
@@ -46,19 +46,34 @@ def secrets_of(task: Task) -> frozenset[str]:
 
 
 class Redactor:
-    """Replaces secrets in text, in JSON and in HTML alike."""
+    """Replaces secrets in text, in JSON and in HTML alike. Safe for several threads.
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        variants: set[str] = set()
-        for secret in secrets:
-            variants.update((secret, json.dumps(secret)[1:-1], html.escape(secret)))
-        # Longest first: a whole query string goes before the signature inside it.
-        ordered = sorted(variants, key=lambda text: (-len(text), text))
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+    Args:
+        secrets: tells all of them, asked for each text anew: access is renewed while the notebook runs, and it may have read the new
+            one first. While they are the same, it gives the same object.
+    """
+
+    def __init__(self, secrets: Callable[[], frozenset[str]]) -> None:
+        self._secrets = secrets
+        self._known: tuple[frozenset[str], re.Pattern[str] | None] = (frozenset(), None)
 
     def text(self, text: str) -> str:
         """The text without the secrets."""
-        return text if self._pattern is None else self._pattern.sub(REPLACEMENT, text)
+        secrets = self._secrets()
+        known, pattern = self._known
+        if secrets is not known:
+            pattern = _pattern(secrets)
+            self._known = (secrets, pattern)
+        return text if pattern is None else pattern.sub(REPLACEMENT, text)
+
+
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    variants: set[str] = set()
+    for secret in secrets:
+        variants.update((secret, json.dumps(secret)[1:-1], html.escape(secret)))
+    # Longest first: a whole query string goes before the signature inside it.
+    ordered = sorted(variants, key=lambda text: (-len(text), text))
+    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:

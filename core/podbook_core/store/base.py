@@ -7,6 +7,7 @@ be reached or used, and never hangs longer than its adapter's time-outs.
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -148,6 +149,10 @@ class ObjectStore(Protocol):
 
     def head(self, key: str) -> ObjectInfo | None:
         """What is known of an object, None when there is none."""
+        ...
+
+    def modified(self, key: str) -> datetime | None:
+        """When an object was last written, by the store's clock, in UTC; None when there is none."""
         ...
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:

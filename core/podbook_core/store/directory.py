@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from podbook_core.store.base import (
@@ -124,6 +125,14 @@ class DirectoryStore:
                 return found.info
         except KeyNotFoundError:
             return None
+
+    def modified(self, key: str) -> datetime | None:
+        """See :meth:`ObjectStore.modified <podbook_core.store.base.ObjectStore.modified>`."""
+        with _translated(f"cannot read {key}"), contextlib.suppress(FileNotFoundError, NotADirectoryError, InvalidKeyError):
+            path = self._path(key)
+            if path.is_file():
+                return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return None
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
         """See :meth:`ObjectStore.list <podbook_core.store.base.ObjectStore.list>`."""

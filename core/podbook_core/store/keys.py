@@ -29,6 +29,7 @@ LOG_FILE = "log.txt"
 PROGRESS_FILE = "progress.json"
 FILES_FOLDER = "files/"
 RESULT_FILE = "result.json"
+RECORD_FILE = "record.json"
 
 
 def notebook_prefix(name: str) -> str:
@@ -73,7 +74,7 @@ def result_key(uid: str, attempt: str) -> str:
 
 def record_key(uid: str) -> str:
     """The record: written once, the commit point of an execution."""
-    return f"{EXECUTIONS}{uid}/record.json"
+    return f"{EXECUTIONS}{uid}/{RECORD_FILE}"
 
 
 def name_key(name: str) -> str:

@@ -7,12 +7,14 @@ import contextlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
@@ -29,6 +31,7 @@ from podbook_core.store.base import (
 from podbook_core.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
 
@@ -65,12 +68,44 @@ class S3Store:
             self._signer = self._s3 if same else self._client(settings.pod_endpoint)
         except ValueError as error:  # botocore's answer to an endpoint that is no URL
             raise StoreUnavailableError(f"the store's address is wrong: {error}") from error
+        # Those the clients have got: they keep them, too.
+        self._credentials = self._session.get_credentials()
 
     @property
     def temporary_credentials(self) -> bool:
-        """Whether what is signed dies with this program's own credentials, and so has to be signed again in time."""
-        credentials = self._session.get_credentials()
-        return credentials is not None and credentials.token is not None
+        """Whether this program's credentials end some day, and with them all that they signed. Talks to nobody."""
+        return self.renewed_credentials or (self._credentials is not None and self._credentials.token is not None)
+
+    @property
+    def renewed_credentials(self) -> bool:
+        """Whether the credentials come from where new ones are to be had before they end: web identity, container, instance.
+
+        Otherwise they are keys that stay, or a session token that was given once and whose end nobody knows. Talks to nobody.
+        """
+        return isinstance(self._credentials, RefreshableCredentials)
+
+    def credentials_end(self) -> datetime | None:
+        """When the credentials that sign now end, and with them all that they signed, in UTC; None where that is not known.
+
+        Where the present ones are about to end (botocore: in a quarter of an hour), new ones are fetched first, so this may take as
+        long as the service that hands them out.
+
+        Raises:
+            StoreUnavailableError: they have ended, and no new ones are to be had.
+        """
+        credentials = self._credentials
+        if not isinstance(credentials, RefreshableCredentials):
+            return None
+        what = "cannot renew the store's credentials"
+        try:
+            with self._translated("", what):
+                credentials.get_frozen_credentials()
+        except (OSError, RuntimeError) as error:
+            # A token file that cannot be read; new credentials that have ended already.
+            raise StoreUnavailableError(f"{what}: {error}") from error
+        # botocore tells it nowhere else; a test notices when the name changes.
+        end: datetime | None = getattr(credentials, "_expiry_time", None)
+        return None if end is None else end.astimezone(UTC)
 
     def put(
         self,
@@ -123,12 +158,17 @@ class S3Store:
 
     def head(self, key: str) -> ObjectInfo | None:
         """See :meth:`ObjectStore.head <podbook_core.store.base.ObjectStore.head>`."""
-        try:
+        with suppress(KeyNotFoundError), self._translated(key, f"cannot read {key}"):
             check_key(key)
-            with self._translated(key, f"cannot read {key}"):
-                return _info(key, self._s3.head_object(Bucket=self._bucket, Key=key))
-        except KeyNotFoundError:
-            return None
+            return _info(key, self._s3.head_object(Bucket=self._bucket, Key=key))
+        return None
+
+    def modified(self, key: str) -> datetime | None:
+        """See :meth:`ObjectStore.modified <podbook_core.store.base.ObjectStore.modified>`."""
+        with suppress(KeyNotFoundError), self._translated(key, f"cannot read {key}"):
+            check_key(key)
+            return self._s3.head_object(Bucket=self._bucket, Key=key)["LastModified"].astimezone(UTC)
+        return None
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> list[str]:
         """See :meth:`ObjectStore.list <podbook_core.store.base.ObjectStore.list>`."""
@@ -242,7 +282,7 @@ class S3Store:
         return signed["url"], {name: value for name, value in fields.items() if name != "key"}
 
     def _client(self, endpoint: str | None) -> "S3Client":
-        return self._session.client(
+        client = self._session.client(
             "s3",
             endpoint_url=endpoint,
             config=Config(
@@ -257,6 +297,9 @@ class S3Store:
                 response_checksum_validation="when_required",
             ),
         )
+        # botocore asks before each body whether it may send it: a round trip that only pays for bodies of many megabytes, which go in parts.
+        client.meta.events.register_last("before-call.s3", _without_asking)
+        return client
 
     def _put_whole(self, key: str, data: bytes | Path, media_type: str, condition: Mapping[str, Any]) -> str:
         for remaining in reversed(range(_CONFLICTS)):
@@ -321,6 +364,11 @@ class S3Store:
             raise StoreUnavailableError(f"{what}: {place} cannot be reached ({type(error).__name__})") from error
         except BotoCoreError as error:
             raise StoreUnavailableError(f"{what}: {error}") from error
+
+
+def _without_asking(model: "OperationModel", params: Mapping[str, Any], **_: Any) -> None:
+    if model.name == "PutObject":
+        params["headers"].pop("Expect", None)
 
 
 def _status(error: ClientError) -> int:

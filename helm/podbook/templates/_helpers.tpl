@@ -120,6 +120,19 @@ http://{{ include "podbook.fullname" . }}-minio.{{ .Release.Namespace }}:9000
 {{- end }}
 {{- end -}}
 
+{{/* Settings that values give by name. A list is JSON; a large whole number must not be written as 1e+06. */}}
+{{- define "podbook.settings" -}}
+{{- range $name, $value := . }}
+{{- if kindIs "slice" $value }}
+{{- $value = toJson $value }}
+{{- else if kindIs "float64" $value }}
+{{- $value = int64 $value }}
+{{- end }}
+- name: PODBOOK_{{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* Pods restart when what they read only at their start has changed. */}}
 {{- define "podbook.checksums" -}}
 checksum/profiles: {{ include (print $.Template.BasePath "/profiles.yaml") . | sha256sum }}
@@ -142,9 +155,11 @@ checksum/s3: {{ .Values.s3 | toJson | sha256sum }}
 {{/* Egress rules: names, then the object store. */}}
 {{- define "podbook.dnsEgress" -}}
 - to:
+    {{- range .Values.networkPolicy.dnsNamespaces }}
     - namespaceSelector:
         matchLabels:
-          kubernetes.io/metadata.name: kube-system
+          kubernetes.io/metadata.name: {{ . }}
+    {{- end }}
     - ipBlock: {cidr: 169.254.20.10/32} # node-local DNS
   ports:
     - {protocol: UDP, port: 53}
@@ -171,35 +186,28 @@ checksum/s3: {{ .Values.s3 | toJson | sha256sum }}
         cidr: {{ . }}
         {{- if eq . "0.0.0.0/0" }}
         except: [169.254.0.0/16]
+        {{- else if eq . "::/0" }}
+        except: ["fd00:ec2::254/128"]
         {{- end }}
     {{- end }}
   ports:
-    {{- range compact (uniq (list .Values.s3.endpoint .Values.s3.podEndpoint)) }}
-    - {protocol: TCP, port: {{ include "podbook.portOfUrl" . }}}
-    {{- else }}
-    - {protocol: TCP, port: 443}
+    {{- range include "podbook.storePorts" . | splitList "," }}
+    - {protocol: TCP, port: {{ . }}}
     {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Ports of an object store outside, joined by commas. */}}
+{{- define "podbook.storePorts" -}}
+{{- $ports := list -}}
+{{- range compact (list .Values.s3.endpoint .Values.s3.podEndpoint) -}}
+{{- $ports = append $ports (include "podbook.portOfUrl" .) -}}
+{{- end -}}
+{{- join "," (uniq $ports | default (list "443")) -}}
 {{- end -}}
 
 {{- define "podbook.portOfUrl" -}}
 {{- $url := urlParse . -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port | default (ternary "80" "443" (eq $url.scheme "http")) -}}
-{{- end -}}
-
-{{/* What no schema can say. */}}
-{{- define "podbook.check" -}}
-{{- if and .Values.minio.enabled (or .Values.s3.endpoint .Values.s3.existingSecret .Values.s3.accessKey) -}}
-{{- fail "s3.endpoint, s3.existingSecret or s3.accessKey name an object store of your own, and minio.enabled is true: set minio.enabled=false to use yours, or leave the s3 values empty to use MinIO" -}}
-{{- end -}}
-{{- if and .Values.s3.accessKey (not .Values.s3.secretKey) -}}
-{{- fail "s3.accessKey is set and s3.secretKey is not: set both, or name a Secret with both in s3.existingSecret" -}}
-{{- end -}}
-{{- if eq (include "podbook.runsNamespace" .) .Release.Namespace -}}
-{{- fail "runs.namespace is the release's own namespace: notebooks need a namespace of their own, where nothing else can be reached" -}}
-{{- end -}}
-{{- if and .Values.examples.enabled .Values.keys.existingSecret (not .Values.examples.keySecret) -}}
-{{- fail "examples.enabled needs an API key to publish with: with keys.existingSecret, name a Secret that holds one in examples.keySecret" -}}
-{{- end -}}
 {{- end -}}
