@@ -1,6 +1,6 @@
 """The chart, rendered without a cluster by Helm's own library."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,12 @@ def chart_folder() -> Path:
 @pytest.fixture(scope="session")
 def chart() -> Chart:
     return Chart.load(CHART)
+
+
+@pytest.fixture(scope="session")
+def notes(chart: Chart) -> Callable[[Mapping[str, Any]], str]:
+    """What Helm says after an install with these values."""
+    return lambda values: chart.render(dict(values), name="podbook", namespace="podbook")["podbook/templates/NOTES.txt"]
 
 
 @pytest.fixture(scope="session")

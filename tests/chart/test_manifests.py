@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.chart.matrix import EVERYTHING, MATRIX
 
+from podbook_api.__main__ import DRAIN_SECONDS
 from podbook_api.settings import ApiSettings
 from podbook_core.profiles import parse_profiles
 from podbook_operator.settings import Settings as OperatorSettings
@@ -15,65 +17,6 @@ from podbook_operator.settings import Settings as OperatorSettings
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
 
-OWN_STORE: dict[str, Any] = {
-    "minio": {"enabled": False},
-    "s3": {
-        "endpoint": "https://s3.example.org:8443",
-        "podEndpoint": "http://s3.internal",
-        "existingSecret": "bucket",
-        "cidrs": ["10.1.0.0/16"],
-    },
-}
-EVERYTHING: dict[str, Any] = {
-    **OWN_STORE,
-    "image": {"registry": "registry.example.org/podbook/", "tag": "1.2.3", "pullSecrets": ["pull"]},
-    "keys": {"existingSecret": "api-keys"},
-    "links": {"existingSecret": "link-secret"},
-    "runs": {"namespace": "notebooks", "quota": {"pods": "100"}, "networkPolicy": {"extraEgress": [{"ports": [{"port": 5432}]}]}},
-    "profiles": {
-        "default": {"runner": "lean"},
-        "big": {
-            "image": "registry.example.org/big:1",
-            "resources": {"limits": {"memory": "64Gi"}},
-            "nodeSelector": {"size": "big"},
-            "tolerations": [{"operator": "Exists"}],
-            "envFromSecrets": ["database"],
-            "queue": "batch",
-            "allowed": {"keys": ["ci"], "notebooks": ["analysis"]},
-        },
-    },
-    "operator": {
-        "nodeSelector": {"a": "b"},
-        "tolerations": [{"operator": "Exists"}],
-        "priorityClassName": "high",
-        "settings": {"RESYNC_SECONDS": 60},
-    },
-    "api": {
-        "replicas": 5,
-        "service": {"type": "NodePort", "nodePort": 30080},
-        "ingress": {
-            "enabled": True,
-            "className": "nginx",
-            "hosts": ["podbook.example.org"],
-            "tls": [{"hosts": ["podbook.example.org"]}],
-        },
-        "nodeSelector": {"a": "b"},
-        "settings": {"LOG_LEVEL": "debug"},
-    },
-    "networkPolicy": {"apiFrom": [{"podSelector": {}}]},
-    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
-    "examples": {"enabled": True, "keySecret": "publisher"},
-}
-MATRIX: dict[str, dict[str, Any]] = {
-    "as it comes": {},
-    "nothing kept": {"minio": {"persistence": {"enabled": False}}, "crds": {"keep": False}},
-    "no policies": {"networkPolicy": {"enabled": False}, "runs": {"networkPolicy": {"enabled": False}, "createNamespace": False}},
-    "amazon": {"minio": {"enabled": False}, "api": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn"}}}},
-    "keys in values": {"minio": {"enabled": False}, "s3": {"accessKey": "a", "secretKey": "b"}},
-    "examples": {"examples": {"enabled": True}, "metrics": {"serviceMonitor": {"enabled": True}}},
-    "own store": OWN_STORE,
-    "everything": EVERYTHING,
-}
 CLUSTER_WIDE = {"CustomResourceDefinition", "Namespace"}
 
 
@@ -209,6 +152,16 @@ def test_profiles_reach_the_programs(render: Render) -> None:
     assert not big.permits(key_id="other", notebook="analysis")
 
 
+def test_amounts_may_be_numbers(render: Render) -> None:
+    amounts = {"cpu": 2, "memory": 2147483648, "ephemeral-storage": "2Gi", "nvidia.com/gpu": 1}
+    values = {"profiles": {"default": {"resources": {"requests": {"cpu": 0.5}, "limits": amounts}}}}
+    profiles = parse_profiles(json.loads(one(render(values), "ConfigMap", "podbook-profiles")["data"]["profiles.json"]))
+    assert profiles["default"].resources == {
+        "requests": {"cpu": "0.5", "memory": "1Gi"},
+        "limits": {"cpu": "2", "memory": "2147483648", "ephemeral-storage": "2Gi", "nvidia.com/gpu": "1"},
+    }
+
+
 def test_profiles_default_to_the_scientific_runner(render: Render) -> None:
     profiles = parse_profiles(json.loads(one(render(), "ConfigMap", "podbook-profiles")["data"]["profiles.json"]))
     assert profiles["default"].image == "podbook-runner-scientific:0.1.0"
@@ -243,6 +196,33 @@ def test_an_outage_of_the_store_leaves_the_api_in_service(render: Render) -> Non
     (container,) = one(render(), "Deployment", "podbook-api")["spec"]["template"]["spec"]["containers"]
     paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
     assert paths == {"startup": "/readyz", "readiness": "/healthz", "liveness": "/healthz"}
+
+
+def patience(probe: Manifest) -> int:
+    """Seconds until a probe that fails has its way."""
+    return int(probe["periodSeconds"] * probe["failureThreshold"])
+
+
+def test_an_operator_that_cannot_start_is_never_ready_and_one_that_is_slow_stays(render: Render) -> None:
+    (container,) = one(render(), "Deployment", "podbook-operator")["spec"]["template"]["spec"]["containers"]
+    readiness, liveness = container["readinessProbe"], container["livenessProbe"]
+    assert readiness["httpGet"] == liveness["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert patience(readiness) >= patience(liveness)
+    assert one(render(), "Service", "podbook-operator")["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_a_replica_that_ends_serves_what_is_still_sent_to_it(render: Render) -> None:
+    pod = one(render(), "Deployment", "podbook-api")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    # A `sleep` of the kubelet's own, since Kubernetes 1.30: an image without a shell needs none.
+    seconds = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert seconds >= 5
+    assert pod["terminationGracePeriodSeconds"] > seconds + DRAIN_SECONDS
+
+
+def test_a_replica_waits_for_its_store(render: Render) -> None:
+    (container,) = one(render(), "Deployment", "podbook-api")["spec"]["template"]["spec"]["containers"]
+    assert patience(container["startupProbe"]) == 300
 
 
 def test_metrics_of_both_programs_are_scraped(render: Render) -> None:

@@ -98,6 +98,33 @@ def test_a_store_outside_is_reached_by_its_address_and_port(render: Render) -> N
     }
 
 
+def test_policies_follow_the_cluster(render: Render) -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "10.9.0.0/16"}}], "ports": [{"port": 8443}]}
+    manifests = render({"networkPolicy": {"dnsNamespaces": ["openshift-dns", "dns"], "extraEgress": [rule]}})
+    for name in ("podbook-api", "podbook-operator", "podbook-runs"):
+        egress = named(manifests, "NetworkPolicy", name)["spec"]["egress"]
+        spaces = [peer["namespaceSelector"]["matchLabels"] for peer in egress[0]["to"] if "namespaceSelector" in peer]
+        assert spaces == [{"kubernetes.io/metadata.name": "openshift-dns"}, {"kubernetes.io/metadata.name": "dns"}]
+        assert (rule in egress) == (name != "podbook-runs")
+
+
+def test_the_metadata_service_is_left_out_of_everywhere(render: Render) -> None:
+    values = {"minio": {"enabled": False}, "s3": {"cidrs": ["0.0.0.0/0", "::/0"]}}
+    blocks = named(render(values), "NetworkPolicy", "podbook-runs")["spec"]["egress"][1]["to"]
+    assert [block["ipBlock"]["except"] for block in blocks] == [[METADATA_SERVICE], ["fd00:ec2::254/128"]]
+
+
+def test_the_examples_may_call_an_api_that_few_may(render: Render) -> None:
+    (gateway,) = source = [{"namespaceSelector": {"matchLabels": {"team": "gateway"}}}]
+    few = {"networkPolicy": {"apiFrom": source}}
+    assert named(render(few), "NetworkPolicy", "podbook-api")["spec"]["ingress"][0]["from"] == source
+    manifests = render({**few, "examples": {"enabled": True}})
+    first, second = named(manifests, "NetworkPolicy", "podbook-api")["spec"]["ingress"][0]["from"]
+    labels = named(manifests, "Job", "podbook-examples")["spec"]["template"]["metadata"]["labels"]
+    assert first == gateway
+    assert second["podSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_the_first_key_opens_the_api_and_is_nowhere_else(render: Render) -> None:
     manifests = render()
     key = named(manifests, "Secret", "podbook-first-key")["stringData"]["key"]

@@ -19,14 +19,19 @@ SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 OWN_STORE = {"minio": {"enabled": False}}
 
 
-def objects(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Every object of the schema whose names are fixed, with its place."""
+Place = tuple[str | int, ...]
+
+
+def objects(schema: dict[str, Any], path: Place = ()) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every object of the schema whose names are fixed, with its place: names, and 0 for the first of a list."""
     if "$ref" in schema:
         schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
     if "properties" in schema:
         yield path, schema
         for name, child in schema["properties"].items():
             yield from objects(child, (*path, name))
+    elif "items" in schema:
+        yield from objects(schema["items"], (*path, 0))
     elif isinstance(child := schema.get("additionalProperties"), dict):
         yield from objects(child, (*path, "default"))
 
@@ -34,11 +39,15 @@ def objects(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
 PLACES = dict(objects(SCHEMA))
 
 
-def at(path: tuple[str, ...], leaf: Any) -> dict[str, Any]:
+def at(path: Place, leaf: Any) -> dict[str, Any]:
     """Values that hold one thing in one place."""
     for name in reversed(path):
-        leaf = {name: leaf}
+        leaf = [leaf] if name == 0 else {name: leaf}
     return dict(leaf)
+
+
+def dotted(path: Place) -> str:
+    return ".".join(map(str, path)) or "values"
 
 
 def test_lint_finds_nothing() -> None:
@@ -47,8 +56,8 @@ def test_lint_finds_nothing() -> None:
     assert [message for message in report["messages"] if message["severity"] > 1] == []
 
 
-@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(path) or "values")
-def test_a_misspelt_name_is_refused_everywhere(chart: Chart, path: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", PLACES, ids=dotted)
+def test_a_misspelt_name_is_refused_everywhere(chart: Chart, path: Place) -> None:
     assert PLACES[path]["additionalProperties"] is False
     with pytest.raises(HelmValuesError, match="misspelt"):
         chart.validate_schema(at((*path, "misspelt"), 1))
@@ -65,22 +74,80 @@ def test_a_misspelt_name_is_refused_everywhere(chart: Chart, path: tuple[str, ..
         (("runs", "namespace"), "Runs_1"),
         (("profiles", "Big"), {}),
         (("profiles", "default", "runner"), "scientfic"),
-        (("operator", "settings", "resync_seconds"), 60),
+        (("profiles", "default", "resources", "limits", "memroy"), "1Gi"),
+        (("profiles", "default", "resources", "limits", "memory"), "500m"),
+        (("profiles", "default", "resources", "limits", "memory"), 512),
+        (("profiles", "default", "resources", "limits", "memory"), "1GB"),
+        (("profiles", "default", "resources", "requests", "cpu"), "half"),
+        (("profiles", "default", "resources", "limits", "nvidia.com/gpu"), 0.5),
+        (("profiles", "default", "workingVolume"), "500m"),
+        (("profiles", "default", "tolerations", 0, "efect"), "NoSchedule"),
+        (("profiles", "default", "tolerations", 0, "effect"), "NoExec"),
+        (("runs", "quota", "limit.memory"), "64Gi"),
+        (("minio", "persistence", "size"), "10"),
+        (("networkPolicy", "apiFrom", 0, "podSelector", "app"), "gateway"),
+        (("networkPolicy", "dnsNamespaces"), []),
     ],
     ids=str,
 )
-def test_a_wrong_value_is_refused(chart: Chart, path: tuple[str, ...], wrong: object) -> None:
-    with pytest.raises(HelmValuesError, match=path[-1]):
+def test_a_wrong_value_is_refused(chart: Chart, path: Place, wrong: object) -> None:
+    with pytest.raises(HelmValuesError, match=re.escape(str(path[-1]).replace("/", "~1"))):
         chart.validate_schema(at(path, wrong))
 
 
-@pytest.mark.parametrize("path", [path for path in PLACES if "default" not in path], ids=lambda path: ".".join(path) or "values")
-def test_values_and_schema_know_the_same_names(path: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        (
+            ("profiles", "default", "resources", "limits"),
+            {"cpu": 2, "memory": 2147483648, "nvidia.com/gpu": 1, "hugepages-2Mi": "80Mi"},
+        ),
+        (("profiles", "default", "resources", "requests"), {"cpu": "1500m", "memory": "1.5G", "ephemeral-storage": "1e9"}),
+        (("profiles", "default", "workingVolume"), "20Gi"),
+        (("profiles", "default", "tolerations"), [{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}]),
+        (("operator", "tolerations"), [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]),
+        (("runs", "quota"), {"pods": 100, "requests.cpu": "64", "limits.memory": "256Gi", "requests.nvidia.com/gpu": 4}),
+        (("runs", "quota"), {"count/jobs.batch": "500", "fast.storageclass.storage.k8s.io/requests.storage": "1Ti"}),
+        (("networkPolicy", "apiFrom"), [{"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}}]),
+        (("runs", "networkPolicy", "extraEgress"), [{"ports": [{"protocol": "TCP", "port": 5000, "endPort": 5010}]}]),
+        (("api", "ingress", "tls"), [{"hosts": ["podbook.example.org"], "secretName": "tls"}]),
+    ],
+    ids=str,
+)
+def test_what_kubernetes_takes_is_taken(chart: Chart, path: Place, right: object) -> None:
+    chart.validate_schema(at(path, right))
+
+
+def shown_values() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Values that the documentation shows, by page and number; other YAML has other names."""
+    for page in sorted(CHART.parents[1].glob("docs/**/*.md")):
+        for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE), 1):
+            for document in yaml.safe_load_all(block):
+                if set(document) & set(VALUES):
+                    yield f"{page.stem} {number}", document
+
+
+@pytest.mark.parametrize("values", [pytest.param(values, id=name) for name, values in shown_values()])
+def test_what_the_documentation_shows_is_taken(chart: Chart, values: dict[str, Any]) -> None:
+    assert chart.render(values, name="podbook", namespace="podbook")
+
+
+def test_without_a_cluster_nothing_is_made_by_chance(chart: Chart) -> None:
+    (values,) = [values for _, values in shown_values() if "links" in values]
+    assert chart.render(values, name="podbook", namespace="podbook") == chart.render(values, name="podbook", namespace="podbook")
+
+
+OPEN = {"resources", "requests", "limits", "settings"}
+"""Last names of the places of which values need not show every name."""
+
+
+@pytest.mark.parametrize("path", [path for path in PLACES if not {"default", 0} & set(path)], ids=dotted)
+def test_values_and_schema_know_the_same_names(path: Place) -> None:
     value: Any = VALUES
     for name in path:
         value = value[name]
     allowed = set(PLACES[path]["properties"])
-    if allowed == {"requests", "limits"}:
+    if len(path) > 1 and path[-1] in OPEN:
         assert set(value) <= allowed
     else:
         assert set(value) == allowed
