@@ -39,10 +39,11 @@ test-version: $(VENV)/.installed-dev
 	$(PYTEST) -m "not cluster and not controlplane and not slow" $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: setup ## Style, formatting and layers
+lint: setup ## Style, formatting, layers and shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck $$(grep -rlE '^#!/usr/bin/env bash|^# shellcheck shell=' .ci requirements tests/find-python tests/cluster)
 
 .PHONY: fmt
 fmt: setup ## Put the source in shape
@@ -80,7 +81,7 @@ bench-cluster: setup ## Measure on a real cluster; writes its part of docs/expla
 	CLUSTER=$(CLUSTER) tests/cluster/run bench
 
 .PHONY: kind-up
-kind-up: setup ## A kind cluster with MinIO, the chart and a first run (needs docker, kind, helm, kubectl)
+kind-up: ## A kind cluster with MinIO, the chart and a first run (needs docker, kind, helm, kubectl)
 	tests/cluster/kind-up
 
 .PHONY: kind-down

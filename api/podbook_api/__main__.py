@@ -7,6 +7,7 @@ import threading
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from podbook_api.app import create_app
 from podbook_api.backends.base import BackendUnavailableError
@@ -16,7 +17,7 @@ from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
 from podbook_api.links import InvalidSecretError, LinkSigner
 from podbook_api.logs import set_up_logging
 from podbook_api.settings import ApiSettings
-from podbook_core.nesting import expect_deep_documents
+from podbook_core.environment import wrong_variables
 from podbook_core.profiles import ProfilesError, read_profiles_file
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Store
@@ -40,13 +41,10 @@ def main() -> int:
     """Serve until stopped. Returns the exit status: 0 after SIGTERM or SIGINT, 2 when it cannot be started as configured."""
     try:
         settings = ApiSettings()
-    except ValidationError as error:
-        for item in error.errors(include_input=False):
-            name = "PODBOOK_" + "__".join(str(part) for part in item["loc"]).upper()
-            sys.stderr.write(f"podbook-api: {name}: {item['msg']}\n")
+    except (ValidationError, SettingsError) as error:
+        sys.stderr.writelines(f"podbook-api: {line}\n" for line in wrong_variables(error))
         return 2
     set_up_logging(settings.log_level)
-    expect_deep_documents()
     try:
         context = build_context(settings)
     except SetupError as error:

@@ -90,7 +90,7 @@ def _services(context: Context, app: FastAPI) -> Services:
     return Services(
         context=context,
         notebooks=notebook_service,
-        submitter=Submitter(context, notebook_service, threads=threads, checks=checks),
+        submitter=Submitter(context, notebook_service, execution_service, threads=threads, checks=checks),
         executions=execution_service,
         results=result_service,
         events=EventHub(context.backend, execution_service, result_service, open_streams=metrics.streams),

@@ -1,4 +1,8 @@
-"""What routes ask for: the services, and who calls."""
+"""What routes ask for: the services, and who calls.
+
+None of these waits for anything, and each is asked for with every request. They are coroutines all the same, since FastAPI sends plain
+functions to a thread, which costs more than they do.
+"""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -48,7 +52,7 @@ class Services:
     metrics: Metrics
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The application's services."""
     found: Services = request.app.state.services
     return found
@@ -57,12 +61,13 @@ def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-def caller(request: Request, parts: ServicesDep) -> Caller:
+async def caller(request: Request) -> Caller:
     """Who calls, by the key in ``Authorization: Bearer`` or ``X-API-Key``.
 
     Raises:
         ProblemError: 401 when a key is needed and none, or no good one, was sent.
     """
+    parts = await services(request)
     found = parts.context.keys.caller(presented_key(request), now=parts.context.clock())
     if found is None:
         sent = presented_key(request) is not None
@@ -87,7 +92,7 @@ def presented_key(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-def reader(
+async def reader(
     request: Request,
     parts: ServicesDep,
     execution_id: "ExecutionId",
@@ -102,7 +107,7 @@ def reader(
         ProblemError: 403 for a link that is not good, 401 as :func:`caller`.
     """
     if signature is None:
-        return caller(request, parts)
+        return await caller(request)
     artifact = str(request.scope["path"]).partition(f"/v1/executions/{execution_id}/")[2]
     try:
         parts.context.links.check(execution_id, artifact, expires=expires or 0, signature=signature, now=parts.context.clock())
@@ -119,7 +124,7 @@ NotebookName = Annotated[str, Path(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, 
 ExecutionId = Annotated[str, Path(pattern=f"^{EXECUTION_NAME}$", max_length=63, description="Id of an execution.")]
 
 
-def preferred(
+async def preferred(
     request: Request,
     prefer: Annotated[
         str | None,
@@ -133,7 +138,7 @@ def preferred(
 PreferredWait = Annotated[int | None, Depends(preferred)]
 
 
-def idempotency_key(
+async def idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(description="1 to 200 printable characters: the same key leads to the same execution for a day after its end."),

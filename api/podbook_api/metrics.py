@@ -26,7 +26,12 @@ class Metrics:
         self.refused = Counter(
             "podbook_api_executions_refused", "Requests to run that were refused, by code.", ("code",), registry=self.registry
         )
-        self.live = Gauge("podbook_executions_live", "Executions that are alive, by reason.", ("reason",), registry=self.registry)
+        self.live = Gauge(
+            "podbook_executions_live",
+            "Executions whose resource exists, by reason. Each replica tells all of them: take the greatest, not the sum.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.streams = Gauge("podbook_api_event_streams", "Event streams that are open.", registry=self.registry)
 
     def text(self) -> bytes:

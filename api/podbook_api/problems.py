@@ -184,7 +184,8 @@ async def _on_backend_unavailable(_request: Request, error: Exception) -> JSONRe
         ProblemError(
             503,
             Code.BACKEND_UNAVAILABLE,
-            "executions cannot be reached at the moment; try again",
+            "what has not ended cannot be reached at the moment, so nothing can be begun or said of it; try again. Executions that have "
+            "ended can still be read by their id, and listed by the phase or reason of their end",
             headers={"Retry-After": str(error.retry_after)},
         )
     )

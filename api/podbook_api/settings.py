@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from podbook_core.environment import PREFIX
 from podbook_core.store.s3_settings import S3Section
 
 __all__ = ["ApiSettings"]
@@ -16,7 +17,7 @@ _MIB = 1024 * 1024
 class ApiSettings(BaseSettings):
     """Settings of one API process, in both modes. Sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="PODBOOK_", env_nested_delimiter="__", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid")
 
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
@@ -40,4 +41,10 @@ class ApiSettings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1024, description="Largest request body with files.")] = 100 * _MIB
     retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0
     cors_origins: Annotated[tuple[str, ...], Field(description="Web origins whose pages may call the API; none unless named.")] = ()
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$", description="Least severity that is logged.")] = "info"
+    log_level: Annotated[
+        str,
+        StringConstraints(to_lower=True),
+        Field(
+            pattern="^(?i:debug|info|warning|error)$", description="Least severity that is logged: debug, info, warning or error."
+        ),
+    ] = "info"

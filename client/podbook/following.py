@@ -93,7 +93,7 @@ def _until(lines: Iterable[str], deadline: float | None) -> Iterator[str]:
 def _data(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnexpectedAnswerError("the event stream holds something that is no JSON") from error
     return data if isinstance(data, dict) else {"value": data}
 

@@ -259,10 +259,13 @@ def answer_json(response: httpx.Response) -> Any:
     """The JSON of an answer that was read.
 
     Raises:
-        UnexpectedAnswerError: it is no JSON.
+        UnexpectedAnswerError: it is no JSON, or deeper than this Python can read.
     """
     try:
         return response.json()
+    except RecursionError as error:
+        address = response.request.url.copy_with(query=None)
+        raise UnexpectedAnswerError(f"{address} answered with JSON nested deeper than this Python can read") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         kind = response.headers.get("Content-Type", "something without a type")
         raise UnexpectedAnswerError(f"{response.request.url.copy_with(query=None)} answered with {kind} instead of JSON") from error
@@ -272,7 +275,7 @@ def answer_error(response: httpx.Response) -> ProblemError:
     """The error an answer with status 400 or more stands for; it was read before."""
     try:
         problem = response.json() if "json" in response.headers.get("Content-Type", "") else {}
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         problem = {}
     if not isinstance(problem, dict) or not problem:
         problem = {"title": f"{response.status_code} {response.reason_phrase}".strip()}

@@ -6,13 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SAVE = (
-    "import json\n"
-    "from IPython.display import display\n"
-    "def save(value):\n"
-    "    data = {'name': 'nbschema_outputs', 'data': json.dumps(value), 'encoder': 'text', 'version': 1}\n"
-    "    display({'application/scrapbook.scrap.text+json': data}, raw=True)\n"
-)
+from tests.notebook_file import SAVE, notebook_file
+
 MIRROR = """
 import os, pathlib
 folder, target = pathlib.Path(os.environ['PODBOOK_INPUT_DIR']), pathlib.Path(os.environ['PODBOOK_OUTPUT_DIR'])
@@ -86,33 +81,11 @@ CONTRACTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def notebook(cells: list[str]) -> bytes:
-    """A notebook file of code cells; the first one holds the parameters."""
-    return json.dumps(
-        {
-            "nbformat": 4,
-            "nbformat_minor": 5,
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-            "cells": [
-                {
-                    "cell_type": "code",
-                    "id": f"cell-{number}",
-                    "metadata": {"tags": ["parameters"]} if number == 0 else {},
-                    "execution_count": None,
-                    "outputs": [],
-                    "source": source,
-                }
-                for number, source in enumerate(cells)
-            ],
-        }
-    ).encode()
-
-
 def write_folder(folder: Path) -> None:
     """Every sample as files of a notebooks folder, and one that is broken."""
     folder.mkdir()
     for name, cells in NOTEBOOKS.items():
-        (folder / f"{name}.ipynb").write_bytes(notebook(cells))
+        (folder / f"{name}.ipynb").write_bytes(notebook_file(cells))
         if name in CONTRACTS:
             (folder / f"{name}.config.json").write_text(json.dumps(CONTRACTS[name]))
     (folder / "broken.ipynb").write_text("{")

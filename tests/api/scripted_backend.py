@@ -7,17 +7,17 @@ from podbook_core.model import NotebookExecution
 
 
 class ScriptedBackend:
-    """Knows a few executions, and fails every call where it is given an error."""
+    """Knows a few executions, and fails every call while it has an ``error``."""
 
     def __init__(self, executions: Sequence[NotebookExecution] = (), *, error: Exception | None = None) -> None:
         self._executions = {item.name: item for item in executions}
-        self._error = error
+        self.error = error
         self.created: list[NotebookExecution] = []
         self.removed: list[tuple[str, str]] = []
 
     def _fail(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     async def start(self) -> None:
         """Nothing to do."""

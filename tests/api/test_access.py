@@ -5,11 +5,11 @@ import logging
 
 import httpx
 import pytest
+from tests.notebook_file import notebook_file
 
-from .samples import notebook
 from .server import Server
 
-DRAFT = notebook(["x = 1"])
+DRAFT = notebook_file(["x = 1"])
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
+from tests.notebook_file import notebook_file
 
 from podbook_api.settings import ApiSettings
 
-from .samples import CONTRACTS, NOTEBOOKS, notebook
+from .samples import CONTRACTS, NOTEBOOKS
 from .server import running
 
 CHECKS = [
@@ -41,7 +42,7 @@ def api_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = base / "notebooks"
     folder.mkdir()
     for name in ("double", "raising", "table"):
-        (folder / f"{name}.ipynb").write_bytes(notebook(NOTEBOOKS[name]))
+        (folder / f"{name}.ipynb").write_bytes(notebook_file(NOTEBOOKS[name]))
         (folder / f"{name}.config.json").write_text(json.dumps(CONTRACTS[name]))
     with running(ApiSettings(data_dir=base / "data", notebooks_dir=folder, max_concurrent=2)) as server:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")

@@ -60,6 +60,14 @@ def test_a_bad_setting_is_named_as_its_variable(monkeypatch: pytest.MonkeyPatch,
     assert sorted(line.partition(": ")[2].partition(": ")[0] for line in lines) == ["PODBOOK_MAX_QUEUED", "PODBOOK_S3__BUCKET"]
 
 
+def test_a_setting_that_is_no_json_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PODBOOK_CORS_ORIGINS", "https://somewhere.example")
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "cors_origins" in said
+
+
 def test_secrets_do_not_show() -> None:
     settings = ApiSettings(s3=S3Section.model_validate({"bucket": "podbook", "access_key": "AKIA", "secret_key": "hush-hush"}))
     assert "hush-hush" not in repr(settings)

@@ -19,6 +19,7 @@ from podbook_core.profiles import parse_profiles
 from podbook_core.reasons import Phase, Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
+from podbook_core.store.keys import record_key
 from podbook_core.transitions import Change, advance
 from podbook_core.validation import ContractValidator
 
@@ -146,6 +147,32 @@ async def test_a_new_execution_does_not_shift_later_pages(service: ExecutionServ
         assert [item.name for item in [*first.items, *second.items]] == expected(ALL)[:20]
     finally:
         RecordStore(store).forget(record)
+
+
+@pytest.fixture
+def damaged(store: DirectoryStore) -> Iterator[str]:
+    """The name of an execution whose record cannot be read."""
+    key = record_key("uid-0060")
+    before = store.get(key).data
+    store.put(key, before[:100])
+    yield "nb-60"
+    store.put(key, before)
+
+
+@pytest.mark.parametrize("limit", [1, 50])
+async def test_a_record_that_cannot_be_read_is_left_out_of_lists(service: ExecutionService, damaged: str, limit: int) -> None:
+    others = [item for item in ALL if item.name != damaged]
+    assert await collect(service, EVERYONE, Filters(), limit) == expected(others)
+    assert await collect(service, Caller("ann", ()), Filters(), limit) == expected(
+        [item for item in others if item.spec.submitted_by == "ann"]
+    )
+
+
+async def test_a_record_that_cannot_be_read_is_not_taken_for_none(service: ExecutionService, damaged: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        await service.find(EVERYONE, damaged)
+    assert (caught.value.status, caught.value.code) == (500, "InternalError")
+    assert damaged in caught.value.detail
 
 
 async def test_what_is_not_there_is_not_found(service: ExecutionService) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.notebook_file import notebook_file
 
 from podbook_api.app import create_app
 from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, QueueFullError
@@ -18,7 +19,6 @@ from podbook_core.store.directory import DirectoryStore
 from podbook_core.validation import ContractValidator
 from podbook_core.versions import VersionStore, build_bundle
 
-from .samples import notebook
 from .scripted_backend import ScriptedBackend
 
 
@@ -42,7 +42,7 @@ def failing_client(folder: Path, validator: ContractValidator, error: Exception)
         ApiSettings(data_dir=folder, cors_origins=("https://dashboard.example",)),
         NoFolder(),
     )
-    VersionStore(store).publish(build_bundle("quiet", notebook(["x = 1"]), None, ()), now=context.clock())
+    VersionStore(store).publish(build_bundle("quiet", notebook_file(["x = 1"]), None, ()), now=context.clock())
     return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(context)), base_url="http://test")
 
 
@@ -64,7 +64,7 @@ async def test_an_outage_of_the_store_is_said(tmp_path: Path, validator: Contrac
         (tmp_path / "store").rename(tmp_path / "elsewhere")
         (tmp_path / "store").write_text("a file where the folder was")
         response = await client.put(
-            "/v1/notebooks/draft", content=notebook(["x = 1"]), headers={"Content-Type": "application/x-ipynb+json"}
+            "/v1/notebooks/draft", content=notebook_file(["x = 1"]), headers={"Content-Type": "application/x-ipynb+json"}
         )
         assert (response.status_code, response.json()["code"]) == (503, "StoreUnavailable")
         assert response.headers["Retry-After"] == "5"

@@ -62,6 +62,23 @@ def test_a_body_that_does_not_say_its_length_is_cut_off(client: httpx.Client) ->
     assert (response.status_code, response.json()["code"]) == (413, "BodyTooLarge")
 
 
+@pytest.mark.parametrize("levels", [101, 950, 10_000, 100_000])
+def test_json_of_absurd_depth_is_refused_at_every_door(client: httpx.Client, levels: int) -> None:
+    deep = b'{"note": ' + b"[" * levels + b"]" * levels + b"}"
+    headers = {"Content-Type": "application/json"}
+    answers = [
+        client.post(path, content=deep, headers=headers)
+        for path in ("/v1/run/double", "/v1/notebooks/double/executions", "/v1/executions/none/links")
+    ]
+    answers += [
+        client.post(path, files={part: (None, deep)})
+        for path in ("/v1/run/double", "/v1/notebooks/double/executions")
+        for part in ("parameters", "options")
+    ]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(400, "InvalidJson")}
+    assert all("nested too deeply; at most 100 levels are allowed" in answer.json()["detail"] for answer in answers)
+
+
 def test_uploads_have_a_limit_too(client: httpx.Client) -> None:
     response = client.post("/v1/run/mirror", files={"a": ("a", b"x" * 5 * 1024 * 1024)})
     assert (response.status_code, response.json()["code"]) == (413, "BodyTooLarge")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.notebook_file import notebook_file
 
 from podbook_api.services.idempotency import Entry, claim, expired, is_idempotency_key, read
 from podbook_api.settings import ApiSettings
@@ -13,7 +14,6 @@ from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, S
 from podbook_core.reasons import Phase, Reason
 from podbook_core.store.directory import DirectoryStore
 
-from .samples import notebook
 from .server import Server, running
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -68,7 +68,7 @@ def test_a_key_that_was_taken_just_before_a_crash_still_makes_its_execution(clie
 def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    (folder / "quiet.ipynb").write_bytes(notebook(["x = 1"]))
+    (folder / "quiet.ipynb").write_bytes(notebook_file(["x = 1"]))
     settings = ApiSettings(data_dir=tmp_path / "data", notebooks_dir=folder)
     answers = []
     for _ in range(2):
@@ -78,6 +78,23 @@ def test_a_key_is_known_after_a_restart(tmp_path: Path) -> None:
             answers.append((response.headers["Podbook-Execution"], response.headers.get("Idempotency-Replayed")))
     assert answers[0][0] == answers[1][0]
     assert [replayed for _, replayed in answers] == [None, "true"]
+
+
+def test_a_key_whose_record_is_damaged_runs_nothing_again(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "quiet.ipynb").write_bytes(notebook_file(["x = 1"]))
+    settings = ApiSettings(data_dir=tmp_path / "data", notebooks_dir=folder)
+    headers = {"Idempotency-Key": "again", "Prefer": "wait=60"}
+    with running(settings) as server, server.client() as client:
+        assert client.post("/v1/notebooks/quiet/executions", json={}, headers=headers).status_code == 200
+    (record,) = (tmp_path / "data").rglob("record.json")
+    record.write_bytes(b"{")
+    with running(settings) as server, server.client() as client:
+        response = client.post("/v1/notebooks/quiet/executions", json={}, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (500, "InternalError")
+        assert "cannot be read" in response.json()["detail"]
+        assert client.get("/v1/executions").json()["items"] == []
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\u00e9", "tab\there"])

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
-from .samples import SAVE, notebook
+from tests.notebook_file import SAVE, notebook_file
 
 IPYNB = {"Content-Type": "application/x-ipynb+json"}
-SUM = notebook(["a = 1\nb = 2", SAVE + "import helper\nsave({'sum': helper.add(a, b)})"])
+SUM = notebook_file(["a = 1\nb = 2", SAVE + "import helper\nsave({'sum': helper.add(a, b)})"])
 
 
 @pytest.fixture
@@ -39,11 +38,11 @@ def test_one_notebook_has_its_version_as_entity_tag(client: httpx.Client) -> Non
 
 
 def test_publishing_replacing_and_removing(client: httpx.Client, draft: str) -> None:
-    first = client.put(draft, content=notebook(["x = 1"]), headers=IPYNB)
+    first = client.put(draft, content=notebook_file(["x = 1"]), headers=IPYNB)
     assert (first.status_code, first.headers["Location"]) == (201, draft)
-    same = client.put(draft, content=notebook(["x = 1"]), headers=IPYNB)
+    same = client.put(draft, content=notebook_file(["x = 1"]), headers=IPYNB)
     assert (same.status_code, same.json()["version"]) == (200, first.json()["version"])
-    second = client.put(draft, content=notebook(["x = 2"]), headers=IPYNB)
+    second = client.put(draft, content=notebook_file(["x = 2"]), headers=IPYNB)
     assert second.status_code == 200
     versions = client.get(f"{draft}/versions").json()["items"]
     assert {item["version"]: item["current"] for item in versions} == {
@@ -59,13 +58,13 @@ def test_publishing_replacing_and_removing(client: httpx.Client, draft: str) -> 
 
 def test_conditions_keep_two_authors_apart(client: httpx.Client, draft: str) -> None:
     only_new = {**IPYNB, "If-None-Match": "*"}
-    assert client.put(draft, content=notebook(["x = 1"]), headers={**IPYNB, "If-Match": "*"}).status_code == 412
-    first = client.put(draft, content=notebook(["x = 1"]), headers=only_new)
+    assert client.put(draft, content=notebook_file(["x = 1"]), headers={**IPYNB, "If-Match": "*"}).status_code == 412
+    first = client.put(draft, content=notebook_file(["x = 1"]), headers=only_new)
     assert first.status_code == 201
-    assert client.put(draft, content=notebook(["x = 2"]), headers=only_new).json()["code"] == "PreconditionFailed"
-    replaced = client.put(draft, content=notebook(["x = 2"]), headers={**IPYNB, "If-Match": first.headers["ETag"]})
+    assert client.put(draft, content=notebook_file(["x = 2"]), headers=only_new).json()["code"] == "PreconditionFailed"
+    replaced = client.put(draft, content=notebook_file(["x = 2"]), headers={**IPYNB, "If-Match": first.headers["ETag"]})
     assert replaced.status_code == 200
-    late = client.put(draft, content=notebook(["x = 3"]), headers={**IPYNB, "If-Match": first.headers["ETag"]})
+    late = client.put(draft, content=notebook_file(["x = 3"]), headers={**IPYNB, "If-Match": first.headers["ETag"]})
     assert (late.status_code, late.json()["code"]) == (412, "PreconditionFailed")
     assert client.get(draft).json()["version"] == replaced.json()["version"]
 
@@ -103,6 +102,8 @@ def test_a_notebook_with_contract_assets_and_models_runs(client: httpx.Client, d
         (b'{"input": {"properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}}', "/input"),
         (b'{"input": {"properties": {"a": {"pattern": "("}}}}', "/input/properties/a/pattern"),
         (b'{"input": ' + b'{"items": ' * 500 + b"{}" + b"}" * 500 + b"}", None),
+        (b'{"input": {"default": ' + b"[" * 900 + b"]" * 900 + b"}}", ""),
+        (b'{"input": {"default": ' + b"[" * 10_000 + b"]" * 10_000 + b"}}", ""),
         (b'{"profile": "gpu"}', "/profile"),
         (b'{"assets": ["../secret"]}', "/assets/0"),
         (b'{"title": "' + b"x" * 300_000 + b'"}', ""),
@@ -139,7 +140,13 @@ def test_assets_and_contract_must_agree(client: httpx.Client, draft: str, paths:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"{", "no JSON"), (b"{}", "no nbformat"), (b'{"nbformat": 3, "cells": []}', "nbformat 3"), (b"", "no JSON")],
+    [
+        (b"{", "no JSON"),
+        (b"{}", "no nbformat"),
+        (b"[" * 10_000 + b"]" * 10_000, "too deeply"),
+        (b'{"nbformat": 3, "cells": []}', "nbformat 3"),
+        (b"", "no JSON"),
+    ],
 )
 def test_what_is_no_notebook_is_refused(client: httpx.Client, draft: str, content: bytes, why: str) -> None:
     response = client.put(draft, content=content, headers=IPYNB)

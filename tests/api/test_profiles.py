@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from tests.notebook_file import notebook_file
 
 from podbook_api.app import create_app
 from podbook_api.context import Context, NoFolder
@@ -19,7 +20,6 @@ from podbook_core.store.directory import DirectoryStore
 from podbook_core.validation import ContractValidator
 from podbook_core.versions import VersionStore, build_bundle
 
-from .samples import notebook
 from .scripted_backend import ScriptedBackend
 
 PROFILES = parse_profiles({"large": {"timeoutSeconds": 60, "maxTimeoutSeconds": 90}, "team": {"allowed": {"keys": ["ann"]}}})
@@ -41,7 +41,7 @@ async def offered(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
             NoFolder(),
         )
         for name, profile in (("plain", None), ("teams", "team"), ("stale", "removed")):
-            bundle = build_bundle(name, notebook(["x = 1"]), Contract(profile=profile), ())
+            bundle = build_bundle(name, notebook_file(["x = 1"]), Contract(profile=profile), ())
             VersionStore(store).publish(bundle, now=context.clock())
         transport = httpx.ASGITransport(create_app(context))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

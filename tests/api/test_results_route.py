@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from podbook_core.reindex import rebuild_index
 from podbook_core.store.keys import record_key
 
 from .samples import PIXEL
@@ -82,6 +83,21 @@ def test_a_changed_result_is_not_served(client: httpx.Client, server: Server) ->
     assert (gone.status_code, gone.json()["code"]) == (502, "ResultChanged")
     record = json.loads(server.store.get(record_key(execution["metadata"]["uid"])).data)
     assert record["execution"]["status"]["reason"] == "Succeeded"
+
+
+def test_a_result_that_was_copied_is_served_again_once_it_is_pinned(client: httpx.Client, server: Server) -> None:
+    body = {"parameters": {"x": 8}}
+    execution = client.post("/v1/notebooks/double/executions", json=body, headers={"Prefer": "wait=60"}).json()
+    key = record_key(execution["metadata"]["uid"])
+    record = json.loads(server.store.get(key).data)
+    for item in record["objects"]:
+        item["etag"] = "etag-of-another-store"
+    server.store.put(key, json.dumps(record).encode())
+    for name in ("output", "html"):
+        assert client.get(execution["links"][name]).json()["code"] == "ResultChanged"
+    rebuild_index(server.store, lambda _: None)
+    assert client.get(execution["links"]["output"]).json() == {"twice": 16}
+    assert client.get(execution["links"]["html"]).status_code == 200
 
 
 def test_renderings_that_were_not_asked_for_are_not_there(client: httpx.Client) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.notebook_file import code_cell, notebook_document
 from typing_extensions import override
 
 from podbook.client import Client
@@ -131,18 +132,6 @@ def cli(server: Server) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return call
 
 
-def cell(kind: str, source: str, **metadata: Any) -> dict[str, Any]:
-    """A cell of a notebook (nbformat 4.5)."""
-    common = {"id": f"c{abs(hash(source)) % 10**8}", "cell_type": kind, "metadata": metadata, "source": source}
-    return common if kind == "markdown" else {**common, "execution_count": None, "outputs": []}
-
-
-def notebook(*cells: dict[str, Any]) -> dict[str, Any]:
-    """A notebook document."""
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return {"cells": list(cells), "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-
-
 @pytest.fixture(scope="session")
 def own_notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of notebooks to publish: one with an asset, one that waits for a file, one that cannot be published."""
@@ -150,20 +139,24 @@ def own_notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sub" / "words").mkdir(parents=True)
     (folder / "sub" / "words" / "greeting.txt").write_text("hello")
     files: dict[str, dict[str, Any]] = {
-        "sub/greet.ipynb": notebook(
-            cell("code", "name = 'nobody'", tags=["parameters"]),
-            cell("code", "from pathlib import Path\nfrom podbook import save_output"),
-            cell("code", "save_output({'text': f\"{Path('words/greeting.txt').read_text()} {name}\"})"),
+        "sub/greet.ipynb": notebook_document(
+            [
+                code_cell("name = 'nobody'", "parameters"),
+                code_cell("from pathlib import Path\nfrom podbook import save_output"),
+                code_cell("save_output({'text': f\"{Path('words/greeting.txt').read_text()} {name}\"})"),
+            ]
         ),
         "sub/greet.config.json": {"title": "Greeting", "assets": ["words/*.txt"], "output": {"type": "object"}},
-        "gated.ipynb": notebook(
-            cell("code", "gate = ''", tags=["parameters"]),
-            cell("code", "import time\nfrom pathlib import Path\nprint('before the gate', flush=True)"),
-            cell("code", "while not Path(gate).exists():\n    time.sleep(0.05)"),
-            cell("code", "print('after the gate')"),
+        "gated.ipynb": notebook_document(
+            [
+                code_cell("gate = ''", "parameters"),
+                code_cell("import time\nfrom pathlib import Path\nprint('before the gate', flush=True)"),
+                code_cell("while not Path(gate).exists():\n    time.sleep(0.05)"),
+                code_cell("print('after the gate')"),
+            ]
         ),
         "gated.config.json": {"timeoutSeconds": 60},
-        "wrong.ipynb": notebook(),
+        "wrong.ipynb": notebook_document([]),
         "wrong.config.json": {"input": {"type": "objekt"}},
     }
     for name, document in files.items():

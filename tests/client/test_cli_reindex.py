@@ -10,7 +10,7 @@ from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.store.keys import INDEX
+from podbook_core.store.keys import INDEX, record_key
 from podbook_core.transitions import Change, advance
 
 
@@ -30,8 +30,16 @@ def test_the_lists_come_back_from_the_records(data_dir: Path) -> None:
     store.delete_prefix(INDEX)
     result = CliRunner().invoke(podbook, ["reindex", "--data-dir", str(data_dir)])
     assert result.exit_code == 0
-    assert "1 records indexed" in result.output
+    assert result.output == "1 records indexed, 0 entries without a record removed, 0 results pinned again, 0 missing or changed\n"
     assert store.list(INDEX) == before
+
+
+def test_what_is_damaged_is_named(data_dir: Path) -> None:
+    DirectoryStore(data_dir / "store").put(record_key("1"), b"{")
+    result = CliRunner().invoke(podbook, ["reindex", "--data-dir", str(data_dir)])
+    assert result.exit_code == 0
+    assert result.stderr == "executions/1/record.json cannot be read as a record\n"
+    assert result.stdout.endswith(" 1 missing or changed\n")
 
 
 def test_another_folder_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import BaseModel
+from tests.notebook_file import code_cell, notebook_document
 
 from podbook import save_output
 from podbook.output import OUTPUT_MIME, OUTPUT_NAME
@@ -161,24 +162,8 @@ def test_in_a_kernel_the_output_is_a_scrap(tmp_path: Path) -> None:
         "save_output('{\"a\": [1.5, null]}')",
         "from jupyrest import save_output as old_name\nold_name(data=[1], display=False)",
     ]
-    notebook = {
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"cell-{index}",
-                "metadata": {},
-                "outputs": [],
-                "execution_count": None,
-                "source": source,
-            }
-            for index, source in enumerate(sources)
-        ],
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
     source, target = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
-    source.write_text(json.dumps(notebook))
+    source.write_text(json.dumps(notebook_document(code_cell(text) for text in sources)))
     subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", source, target], check=True, cwd=tmp_path)
 
     executed = json.loads(target.read_text())

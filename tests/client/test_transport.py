@@ -131,6 +131,21 @@ class TestErrors:
         with Client(script.url) as client, pytest.raises(UnexpectedAnswerError, match="text/html instead of JSON"):
             client.get("a-1")
 
+    def test_an_answer_of_absurd_depth_is_noticed(self, script: Any, answer: Any) -> None:
+        deep = b"[" * 100_000 + b"]" * 100_000
+        script.answers += [answer(200, deep, JSON), answer(400, deep, PROBLEM)]
+        with Client(script.url) as client:
+            with pytest.raises(UnexpectedAnswerError, match="nested deeper"):
+                client.output("a-1")
+            with pytest.raises(PodbookError, match="400"):
+                client.output("a-1")
+
+    def test_an_event_of_absurd_depth_is_noticed(self, script: Any, answer: Any) -> None:
+        events = b"event: state\ndata: " + b"[" * 100_000 + b"\n\n"
+        script.answers += [answer(200, events, {"Content-Type": "text/event-stream"})]
+        with Client(script.url) as client, pytest.raises(UnexpectedAnswerError, match="no JSON"):
+            list(client.events("a-1"))
+
     def test_a_redirect_is_no_success(self, script: Any, answer: Any) -> None:
         script.answers.append(answer(308, b"", {"Location": "https://other.example/v1/executions/a-1"}))
         with Client(script.url, "pbk_secret") as client, pytest.raises(UnexpectedAnswerError, match=r"https://other\.example/"):

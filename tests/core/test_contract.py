@@ -124,6 +124,8 @@ def test_a_long_chain_of_models() -> None:
         (b"[]", "", "must be a JSON object"),
         (b"\xff\xfe{}", "", "is not UTF-8"),
         (b"[" * 100_000, "", "is nested too deeply"),
+        (b'{"input": {"default": ' + b"[" * 199 + b"]" * 199 + b"}}", "", "is nested too deeply; at most 200 levels"),
+        (b'{"input": {"default": ' + b"[" * 10_000 + b"]" * 10_000 + b"}}", "", "is nested too deeply"),
         (b'{"timeoutSeconds": NaN}', "", "NaN is no number"),
         (b'{"input": {"maximum": -Infinity}}', "", "-Infinity is no number"),
         (b'{"input": {"maximum": 1e999}}', "", "1e999 is no number"),

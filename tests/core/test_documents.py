@@ -52,6 +52,7 @@ def test_a_task_survives_its_text(task: Task) -> None:
         b"[]",
         b"{}",
         b"\xff",
+        b"[" * 100_000,
         json.dumps({"notebook": SECRET}).encode(),
         json.dumps({"notebook": {"url": SECRET, "sha256": "x", "more": 1}}).encode(),
         json.dumps({"notebook": {"url": SECRET, "sha256": "x"}, "destination": {"kind": "post"}}).encode(),
@@ -111,7 +112,9 @@ def test_a_notebook_that_says_little() -> None:
     ("data", "words"),
     [
         (b"", "is no JSON"),
-        (b"[" * 100_000, "is no JSON"),
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"nbformat": 4, "cells": [], "metadata": ' + b"[" * 200 + b"]" * 200 + b"}", "is nested too deeply; at most 200 levels"),
+        (b'{"nbformat": 4, "cells": [], "metadata": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "is nested too deeply"),
         (b"9" * 5000, "is no JSON"),
         (b"[]", "has no nbformat"),
         (b'{"cells": []}', "has no nbformat"),

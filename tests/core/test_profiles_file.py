@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from podbook_core.profiles import ProfilesError, read_profiles_file
+from podbook_core.profiles import ProfilesError, parse_profiles, read_profiles_file
 
 
 def test_without_a_file_there_is_the_default_profile() -> None:
@@ -31,10 +32,27 @@ def test_the_format_is_the_callers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [("500m", "500m"), (2, "2"), (0.5, "0.5"), (2.0, "2"), (4294967296, "4294967296"), (4.294967296e9, "4294967296")],
+)
+def test_an_amount_may_be_written_as_a_number(given: object, meant: str) -> None:
+    profile = parse_profiles({"large": {"resources": {"limits": {"cpu": given}}, "workingVolume": given}})["large"]
+    assert profile.resources == {"limits": {"cpu": meant}}
+    assert profile.working_volume == meant
+
+
+@pytest.mark.parametrize("given", [True, None, [], float("inf"), float("nan")])
+def test_what_is_no_amount_is_refused(given: object) -> None:
+    with pytest.raises(ValidationError):
+        parse_profiles({"large": {"resources": {"limits": {"cpu": given}}}})
+
+
+@pytest.mark.parametrize(
     ("content", "why"),
     [
         (b"{", "is not well-formed"),
         (b"\xff", "is not well-formed"),
+        (b"[" * 100_000, "is not well-formed"),
         (b"[1]", "is not of the documented form: the whole"),
         (b'{"gpu": {"imagee": "x"}}', "is not of the documented form: gpu/imagee"),
     ],

@@ -1,15 +1,11 @@
 """What may be removed, and the index made anew from records."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from podbook_core.history import Entry, milliseconds
 from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
-from podbook_core.reindex import rebuild_index
 from podbook_core.retention import idempotency_over, may_be_expired, orphaned_executions, retention_over
-from podbook_core.store.directory import DirectoryStore
 from podbook_core.transitions import Change, advance
 
 NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
@@ -53,23 +49,3 @@ def test_orphans_are_what_neither_lives_nor_has_a_record() -> None:
         "executions/forgotten/attempts/a/log.txt",
     ]
     assert orphaned_executions(keys, {"alive"}) == {"forgotten"}
-
-
-def test_an_index_is_rebuilt_from_records(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    records = RecordStore(store)
-    for number in range(3):
-        records.close(ended(f"analysis-{number}", f"uid-{number}", NOW + number * DAY), None)
-    before = store.list("index/")
-    store.delete_prefix("index/")
-    store.delete_prefix("names/")
-    stray = f"index/all/{before[0].rpartition('/')[2].replace('uid-2', 'uid-9')}"
-    store.put(stray, b"")
-
-    assert rebuild_index(store) == (3, 1)
-
-    assert store.list("index/") == before
-    record = records.read_by_name("analysis-1")
-    assert record is not None
-    assert record.execution.uid == "uid-1"
-    assert rebuild_index(store) == (3, 0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from .environment import Environment
+from .faults import Evictions
 from .installation import Installation
 from .samples import SAMPLES
 
@@ -34,3 +35,15 @@ def podbook(environment: Environment) -> Iterator[Installation]:
         installation.close()
         if not os.environ.get("KEEP"):
             installation.remove()
+
+
+@pytest.fixture(scope="session")
+def hunted(podbook: Installation) -> Iterator[Evictions]:
+    """A run whose every pod is evicted. The cluster waits longer before each new one, so its end is minutes away.
+
+    Whoever wants to see the end asks for it late, whoever comes earlier and takes nothing away lets it begin.
+    """
+    name = podbook.submit("sleeping", {"seconds": 600}, profile="lean")["id"]
+    with Evictions(podbook, name) as evictions:
+        yield evictions
+    podbook.discard(name)

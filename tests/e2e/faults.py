@@ -1,15 +1,28 @@
-"""Killing things: programs with SIGKILL where they are processes of this machine, pods without grace elsewhere."""
+"""Killing things: programs with SIGKILL where they are processes of this machine, pods without grace elsewhere; and evicting pods."""
 
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from .environment import Environment
-from .installation import ROOT, Installation
+from .installation import ENDED, ROOT, Installation
+from .kubectl import KubectlError
 from .patience import until
 
-__all__ = ["kill_api_server", "kill_component", "start_minio", "stop_minio"]
+__all__ = [
+    "Evictions",
+    "evict",
+    "kill_api_server",
+    "kill_component",
+    "kill_runner",
+    "start_api_server",
+    "start_minio",
+    "stop_minio",
+]
 
 
 def kill_component(installation: Installation, component: str) -> str:
@@ -29,6 +42,59 @@ def kill_component(installation: Installation, component: str) -> str:
     return name
 
 
+def kill_runner(installation: Installation, name: str) -> None:
+    """Kill the runner of an execution that is running with SIGKILL; its pod stays. Native clusters only."""
+    pod = installation.runs.get("pod", installation.custom_resource(name)["status"]["podName"])
+    processes = _processes(pod["metadata"]["uid"], "podbook_runner")
+    assert processes, f"{name} has no runner"
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+
+
+def evict(installation: Installation, pod: str) -> None:
+    """Evict a pod of a run, as a drain does it.
+
+    Raises:
+        KubectlError: there is no such pod, or it must not be evicted.
+    """
+    namespace = installation.runs.namespace
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+    installation.runs("create", "--raw", path, "--filename=-", stdin=eviction)
+
+
+class Evictions:
+    """Evicts every pod of an execution as soon as it runs, until the execution has ended. Works while it is entered."""
+
+    def __init__(self, installation: Installation, name: str) -> None:
+        self._installation, self.name = installation, name
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"evictions of {name}", daemon=True)
+        self.evicted: set[str] = set()
+        """Names of the pods."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closing.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._closing.wait(1):
+            try:
+                status = self._installation.custom_resource(self.name).get("status", {})
+                if status.get("phase") in ENDED:
+                    return
+                pod = status.get("podName")
+                if status.get("reason") == "Running" and pod not in self.evicted:
+                    evict(self._installation, pod)
+                    self.evicted.add(pod)
+            except KubectlError:
+                continue  # the API server is away, or the pod is gone by itself: seen better next time
+
+
 def _processes(pod_uid: str, program: str) -> list[int]:
     """Processes of a pod's container on this machine, found by their control group."""
     found = []
@@ -43,11 +109,16 @@ def _processes(pod_uid: str, program: str) -> list[int]:
 
 
 def kill_api_server(environment: Environment) -> None:
-    """Kill the Kubernetes API server with SIGKILL and start it again. Native clusters only."""
+    """Kill the Kubernetes API server with SIGKILL. Native clusters only."""
     assert environment.state is not None
     process = int((environment.state / "run/apiserver").read_text().split()[0])
     os.kill(process, signal.SIGKILL)
     until("the API server's end", lambda: not _alive(process), seconds=20)
+
+
+def start_api_server(environment: Environment) -> None:
+    """Start the Kubernetes API server again and wait until it serves. Native clusters only."""
+    assert environment.native
     subprocess.run([ROOT / "tests/cluster/up"], check=True, capture_output=True, timeout=120)
 
 

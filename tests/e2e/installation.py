@@ -5,10 +5,11 @@ import json
 import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -20,11 +21,15 @@ from .patience import until
 from .samples import Sample
 from .tunnel import Tunnel
 
-__all__ = ["MAX_ACTIVE", "Installation", "merged"]
+__all__ = ["MAX_ACTIVE", "NO_RUNTIME", "OWN_IMAGE", "Installation", "merged"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/podbook"
 MAX_ACTIVE = 8
+NO_RUNTIME = "podbook-not-there"
+"""A RuntimeClass that names a runtime no node has."""
+OWN_IMAGE = "localhost/podbook-own:dev"
+"""An image that only one test makes."""
 ENDED = ("Succeeded", "Failed", "Cancelled")
 
 Document = dict[str, Any]
@@ -52,6 +57,9 @@ def _profiles() -> Document:
         "no-secret": {**lean, "envFromSecrets": ["not-there"]},
         "no-node": {**lean, "resources": {"requests": {"cpu": "900", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
         "no-quota": {**lean, "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "900Gi"}}},
+        "no-runtime": {**lean, "runtimeClassName": NO_RUNTIME},
+        "single": {**lean, "maxActive": 1},
+        "own": {**lean, "image": OWN_IMAGE},
     }
 
 
@@ -143,7 +151,8 @@ class Installation:
         for tunnel in self._tunnels:
             tunnel.__exit__(None, None, None)
         self._tunnels.clear()
-        self.__dict__.pop("url", None)
+        for address in ("url", "store", "_store_url"):
+            self.__dict__.pop(address, None)
 
     # -- REST ---------------------------------------------------------------------------------------------------------------------
 
@@ -153,9 +162,7 @@ class Installation:
         service = self.kubectl.get("service", self.fullname("api"))
         if self.environment.native:
             return f"http://{service['spec']['clusterIP']}"
-        tunnel = Tunnel(self.kubectl, self.fullname("api"), 80).__enter__()
-        self._tunnels.append(tunnel)
-        return tunnel.url
+        return self._tunnel(f"service/{self.fullname('api')}", 80)
 
     @cached_property
     def key(self) -> str:
@@ -173,6 +180,29 @@ class Installation:
                 transport=httpx.HTTPTransport(retries=5),
             )
         return self._http
+
+    @contextmanager
+    def replicas(self) -> Iterator[list[httpx.Client]]:
+        """A client with the key for each replica of the API that is there: what a Service spreads by chance is chosen here."""
+        with ExitStack() as stack:
+            clients = []
+            for pod in self.pods("api"):
+                if self.environment.native:
+                    url = f"http://{pod['status']['podIP']}:8000"
+                else:
+                    url = stack.enter_context(Tunnel(self.kubectl, f"pod/{pod['metadata']['name']}", 8000)).url
+                headers = {"Authorization": f"Bearer {self.key}"}
+                clients.append(stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=60)))
+            yield clients
+
+    def to_store(self, method: str, url: str, **request: Any) -> httpx.Response:
+        """Send a request to an address of the store as pods have it, signed for the name by which they reach it."""
+        parts = urlsplit(url)
+        if self.environment.s3_endpoint is not None:
+            return httpx.request(method, url, timeout=10, **request)
+        # From outside by another way, and still under the name that was signed.
+        here = urlsplit(self._store_url)._replace(path=parts.path, query=parts.query)
+        return httpx.request(method, urlunsplit(here), headers={"Host": parts.netloc}, timeout=10, **request)
 
     def publish(self, name: str, sample: Sample) -> str:
         """Publish a sample; returns its version."""
@@ -276,12 +306,21 @@ class Installation:
             bucket = self.values["s3"]["bucket"]
         else:
             secret = self.fullname("minio")
-            tunnel = Tunnel(self.kubectl, secret, 9000).__enter__()
-            self._tunnels.append(tunnel)
-            access = (tunnel.url, self.secret(secret, "accessKey"), self.secret(secret, "secretKey"))
+            access = (self._store_url, self.secret(secret, "accessKey"), self.secret(secret, "secretKey"))
             bucket = "podbook"
         endpoint, access_key, secret_key = access
         return S3Store(S3Settings(bucket=bucket, endpoint=endpoint, access_key=access_key, secret_key=secret_key))
+
+    @cached_property
+    def _store_url(self) -> str:
+        """Where this machine reaches the chart's own MinIO."""
+        return self._tunnel(f"service/{self.fullname('minio')}", 9000)
+
+    def _tunnel(self, target: str, port: int) -> str:
+        """Address of a new tunnel, which stays until :meth:`close`."""
+        tunnel = Tunnel(self.kubectl, target, port).__enter__()
+        self._tunnels.append(tunnel)
+        return tunnel.url
 
 
 def condition(document: Mapping[str, Any], kind: str) -> str | None:

@@ -5,33 +5,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.notebook_file import PYTHON, code_cell, markdown_cell, notebook_document
+
 __all__ = ["SAMPLES", "Sample"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A notebook as a script whose cells begin with ``# %%``; ``# %% parameters`` begins the cell of parameters."""
+    """A notebook as a script whose cells begin with ``# %%``: ``# %% parameters`` the cell of parameters, ``# %% markdown`` one of text."""
 
     script: str
     contract: Mapping[str, Any] = field(default_factory=dict)
+    kernel: str = "python3"
 
     def ipynb(self) -> bytes:
-        """The notebook file (nbformat 4.5)."""
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        cells = [self._cell(number, text) for number, text in enumerate(self.script.split("# %%")[1:])]
-        return json.dumps({"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}).encode()
-
-    @staticmethod
-    def _cell(number: int, text: str) -> dict[str, Any]:
-        tag, _, source = text.partition("\n")
-        return {
-            "cell_type": "code",
-            "id": f"cell-{number}",
-            "metadata": {"tags": [tag.strip()]} if tag.strip() else {},
-            "source": source.strip(),
-            "outputs": [],
-            "execution_count": None,
-        }
+        """The notebook file."""
+        cells = []
+        for text in self.script.split("# %%")[1:]:
+            tag, _, source = text.partition("\n")
+            if tag.strip() == "markdown":
+                cells.append(markdown_cell(source.strip()))
+            else:
+                cells.append(code_cell(source.strip(), *tag.split()))
+        return json.dumps(notebook_document(cells, {"kernelspec": {**PYTHON["kernelspec"], "name": self.kernel}})).encode()
 
 
 def _object(required: tuple[str, ...] = (), **properties: str) -> dict[str, Any]:
@@ -99,6 +95,22 @@ from podbook import save_output
 save_output({"total": "many"})
 """,
         {"output": _object(("total",), total="number")},
+    ),
+    "foreign": Sample(
+        """
+# %%
+print("nuqneH")
+""",
+        kernel="klingon",
+    ),
+    # Jupyter shows a broken picture; nbconvert gives up on the whole page.
+    "torn": Sample(
+        """
+# %% markdown
+![The picture was never attached](attachment:nowhere.png)
+# %%
+print("ran all the same")
+"""
     ),
     "sleeping": Sample(
         """

@@ -15,7 +15,7 @@ import pytest
 from podbook import Client
 from podbook_core.names import secret_name
 
-from .faults import kill_api_server, kill_component, start_minio, stop_minio
+from .faults import kill_api_server, kill_component, start_api_server, start_minio, stop_minio
 from .installation import ENDED, Installation, condition
 from .journal import JobJournal
 from .kubectl import KubectlError
@@ -64,6 +64,7 @@ class Chaos:
                 start_minio(self._podbook)
             case "apiserver":
                 kill_api_server(self._podbook.environment)
+                start_api_server(self._podbook.environment)
             case component:
                 until(f"a running {component}", lambda: _try_to_kill(self._podbook, component), seconds=120, every=1)
         self.done[victim] += 1
@@ -149,24 +150,65 @@ def _successes(podbook: Installation, name: str) -> int:
     return sum(json.loads(podbook.store.get(key).data)["outcome"] == "Succeeded" for key in manifests)
 
 
-def test_the_api_survives_an_outage_of_the_api_server(podbook: Installation) -> None:
+def test_an_outage_of_the_api_server_is_told_and_passes_by_itself(podbook: Installation) -> None:
     if not podbook.environment.native:
         pytest.skip("the API server is no process of this machine; CLUSTER=native proves it")
+    http = podbook.http
+    done = podbook.ended(podbook.submit("quick", {"number": 8}, profile="lean")["id"])["id"]
     name = podbook.submit("sleeping", {"seconds": 5}, profile="lean")["id"]
+    podbook.until_reason(name, "Running")
+    restarts = podbook.restarts("api"), podbook.restarts("operator")
+    run = {"parameters": {"number": 1}, "profile": "lean"}
+    requests: dict[str, Callable[[], httpx.Response]] = {
+        "reading a run": lambda: http.get(f"/v1/executions/{name}"),
+        "starting one": lambda: http.post("/v1/notebooks/quick/executions", json=run, headers={"Idempotency-Key": "outage"}),
+        "cancelling one": lambda: http.post(f"/v1/executions/{name}/cancel"),
+        # Served from what was seen last, until that is half a minute old.
+        "listing them": lambda: http.get("/v1/executions"),
+    }
     kill_api_server(podbook.environment)
-    answer = until("the API to serve", lambda: _answer(podbook, name), seconds=60)
-    assert answer.json()["id"] == name
-    assert podbook.ended(name)["status"]["reason"] == "Succeeded"
+    try:
+        for what, request in requests.items():
+            answer = until(f"a refusal of {what}", lambda ask=request: _refused(ask()), seconds=60)  # type: ignore[misc] # of the default
+            assert answer.json()["code"] == "BackendUnavailable", what
+            assert int(answer.headers["Retry-After"]) > 0, what
+        assert http.get(f"/v1/executions/{done}/output").status_code in (200, 503)
+    finally:
+        start_api_server(podbook.environment)
+    until("the API to serve", lambda: _served(http, f"/v1/executions/{name}"), seconds=90)
+    status = podbook.ended(name)["status"]
+    assert (status["reason"], status["attempts"]) == ("Succeeded", 1), "what was refused had no effect"
+    accepted = until("a new run to be taken", lambda: _accepted(requests["starting one"]), seconds=60)
+    assert podbook.ended(accepted)["status"]["reason"] == "Succeeded"
+    assert http.get(f"/v1/executions/{done}/output").json() == {"doubled": 16}
+    assert (podbook.restarts("api"), podbook.restarts("operator")) == restarts, "nobody had to be restarted"
 
 
-def _answer(podbook: Installation, name: str) -> httpx.Response | None:
-    """The execution as soon as the API can show it; until then only clear refusals are allowed."""
-    answer = podbook.http.get(f"/v1/executions/{name}")
-    if answer.status_code == 200:
+def _refused(answer: httpx.Response) -> httpx.Response | None:
+    """The answer once it is a refusal; before, only what is known may be answered."""
+    if answer.status_code == 503:
         return answer
-    assert answer.status_code == 503, answer.text
-    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.status_code == 200, answer.text
     return None
+
+
+def _served(http: httpx.Client, path: str) -> bool:
+    """Whether a path is answered; until then only clear refusals are allowed, or none that counts as ready to answer at all."""
+    try:
+        answer = http.get(path)
+    except httpx.ConnectError:
+        return False
+    assert answer.status_code in (200, 503), answer.text
+    return answer.status_code == 200
+
+
+def _accepted(start: Callable[[], httpx.Response]) -> str | None:
+    """The name of the run that was started, if it was."""
+    answer = start()
+    if answer.status_code == 503:
+        return None
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
 
 
 def test_a_secret_left_by_a_crash_is_written_anew(podbook: Installation) -> None:

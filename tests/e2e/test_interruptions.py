@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from .faults import start_minio, stop_minio
+from .faults import evict, start_minio, stop_minio
 from .installation import MAX_ACTIVE, Installation
 from .kubectl import Kubectl
 from .patience import until
@@ -37,7 +37,7 @@ def _attempts(podbook: Installation, name: str) -> list[str]:
 
 class TestCancel:
     def test_while_queued(self, podbook: Installation) -> None:
-        """Six runs whose image never comes hold every slot of their profile; the seventh waits."""
+        """Runs whose image never comes hold every slot of their profile; the next one waits."""
         names = [podbook.submit("quick", {"number": n}, profile="no-image")["id"] for n in range(MAX_ACTIVE)]
         for name in names:
             podbook.until_reason(name, "Starting", "Scheduled", "ImagePullFailed")
@@ -115,10 +115,10 @@ class TestTakenAway:
         prefix = f"executions/{document['metadata']['uid']}/attempts/"
         until("the first published file", lambda: any("/files/" in key for key in podbook.store.list(prefix)), every=0.05)
         pod = podbook.custom_resource(name)["status"]["podName"]
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": podbook.runs.namespace}}
-        podbook.runs(
-            "create", "--raw", f"/api/v1/namespaces/{podbook.runs.namespace}/pods/{pod}/eviction", "-f", "-", stdin=eviction
-        )
+        evict(podbook, pod)
+        told = podbook.runs.get("pod", pod)
+        assert "deletionTimestamp" in told["metadata"]
+        assert "running" in told["status"]["containerStatuses"][0]["state"], "the eviction met a runner at work"
         status = podbook.ended(name)["status"]
         assert (status["reason"], status["attempts"], status["podName"]) == ("Succeeded", 1, pod)
         assert _attempts(podbook, name) == ["Succeeded"]

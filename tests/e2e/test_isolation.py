@@ -16,7 +16,8 @@ from .installation import Installation
 from .kubectl import KubectlError
 from .patience import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+# Somebody else's run, which takes minutes by itself, is begun here.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.usefixtures("hunted")]
 
 Document = dict[str, Any]
 
@@ -143,13 +144,13 @@ class TestSignedAccess:
     """One run's access, used by someone who took it."""
 
     @staticmethod
-    def post(task: Task, key: str, data: bytes) -> int:
+    def post(podbook: Installation, task: Task, key: str, data: bytes) -> int:
         """Status of an upload with a run's signed form."""
         fields = {**task.destination.fields, "key": key, "Content-Type": "application/json"}
-        return httpx.post(task.destination.url, data=fields, files={"file": ("file", data)}, timeout=10).status_code
+        return podbook.to_store("POST", task.destination.url, data=fields, files={"file": ("file", data)}).status_code
 
-    def test_it_writes_its_own_attempts_only(self, access: Task, looking: Document) -> None:
-        assert self.post(access, f"{access.destination.prefix}by-hand/mark.json", b"{}") == 204
+    def test_it_writes_its_own_attempts_only(self, podbook: Installation, access: Task, looking: Document) -> None:
+        assert self.post(podbook, access, f"{access.destination.prefix}by-hand/mark.json", b"{}") == 204
         other = looking["metadata"]["uid"]
         for key in (
             f"executions/{other}/attempts/by-hand/mark.json",
@@ -159,22 +160,22 @@ class TestSignedAccess:
             "index/all/0",
             f"{access.destination.prefix}../record.json",
         ):
-            assert self.post(access, key, b"{}") in (400, 403), key
+            assert self.post(podbook, access, key, b"{}") in (400, 403), key
 
     def test_it_reads_what_it_was_given_only(self, podbook: Installation, access: Task, looking: Document) -> None:
-        assert httpx.get(access.notebook.url, timeout=10).status_code == 200
+        assert podbook.to_store("GET", access.notebook.url).status_code == 200
         base, _, query = access.notebook.url.partition("?")
         host = base.partition("/notebooks/")[0]
         for key in (looking["status"]["results"]["output"], looking["status"]["results"]["record"], "notebooks/free/current.json"):
             assert podbook.store.head(key) is not None
-            assert httpx.get(f"{host}/{key}?{query}", timeout=10).status_code == 403
-        assert httpx.get(host, timeout=10).status_code == 403
+            assert podbook.to_store("GET", f"{host}/{key}?{query}").status_code == 403
+        assert podbook.to_store("GET", host).status_code == 403
 
     def test_it_cannot_change_a_result_after_the_record(self, podbook: Installation, access: Task) -> None:
         document = podbook.execution(access.execution)
         key = document["status"]["results"]["output"]
         assert podbook.http.get(f"/v1/executions/{access.execution}/output").json() == {"slept": 2}
-        assert self.post(access, key, b'{"slept": 1000000}') == 204, "the bucket cannot refuse it: same prefix, same time"
+        assert self.post(podbook, access, key, b'{"slept": 1000000}') == 204, "the bucket cannot refuse it: same prefix, same time"
         answer = podbook.http.get(f"/v1/executions/{access.execution}/output")
         assert answer.status_code in (502, 503)
         assert answer.json()["code"] == "ResultChanged"

@@ -19,13 +19,13 @@ def second(podbook: Installation, environment: Environment) -> Iterator[Installa
     """Another release in the cluster of the first one, which owns the definition."""
     assert podbook.release
     changes = {
-        "crds": {"enabled": False},
         "api": {"replicas": 1},
         "profiles": {"default": {"runner": "lean", "resources": {"limits": {"memory": "512Mi"}, "requests": {"memory": "128Mi"}}}},
     }
     installation = Installation(environment, "second", changes)
     notes = installation.install()
     assert "kubectl -n second-runs get notebookexecutions" in notes, "NOTES say what to type next"
+    assert "The definition of NotebookExecution belongs to release" in notes, "and whose it is"
     try:
         installation.publish("sleeping", SAMPLES["sleeping"])
         installation.publish("quick", SAMPLES["quick"])

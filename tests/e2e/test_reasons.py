@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .installation import Installation, condition
+from .faults import Evictions, kill_runner
+from .installation import NO_RUNTIME, Installation, condition
+from .kubectl import Kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -29,6 +31,8 @@ class Case:
     """Whether a Job was created for it."""
     partial: str = ""
     """What the partial notebook holds; none is kept where this is empty."""
+    page: bool = True
+    """Whether there is HTML of the partial notebook."""
 
 
 CASES = {
@@ -37,6 +41,8 @@ CASES = {
     "memory over the limit": Case("hungry", "OutOfMemory", "", 424, {"profile": "tight"}, partial="eating"),
     "an endless loop": Case("endless", "TimedOut", "", 504, {"timeoutSeconds": 8}, partial="round and round"),
     "the output breaks its contract": Case("breaking", "InvalidOutput", "total", 424, partial="many"),
+    "a kernel the image does not have": Case("foreign", "InvalidNotebook", "klingon", 424, partial="nuqneH", page=False),
+    "a page that cannot be rendered": Case("torn", "RenderFailed", "nowhere.png", 424, partial="ran all the same", page=False),
     "an image that cannot be pulled": Case(
         "quick", "ImagePullFailed", "podbook-not-there", 503, {"profile": "no-image", "startTimeoutSeconds": 10}, {"number": 1}
     ),
@@ -44,6 +50,9 @@ CASES = {
     "a secret that is not there": Case("quick", "ConfigurationError", "not-there", 503, {"profile": "no-secret"}, {"number": 1}),
     "a request no node can meet": Case(
         "quick", "Unschedulable", "cpu", 503, {"profile": "no-node", "startTimeoutSeconds": 6}, {"number": 1}
+    ),
+    "a node that cannot start its container": Case(
+        "quick", "StartTimedOut", "starting", 503, {"profile": "no-runtime", "startTimeoutSeconds": 6}, {"number": 1}
     ),
     "a quota that blocks the pod": Case(
         "quick", "PodRejected", "quota", 503, {"profile": "no-quota", "startTimeoutSeconds": 6}, {"number": 1}
@@ -59,7 +68,16 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def executions(podbook: Installation) -> Iterator[Mapping[str, str]]:
+def _no_runtime() -> Iterator[None]:
+    """A kind of container whose runtime no node has: such a pod is placed, and never begins."""
+    cluster = Kubectl()
+    cluster.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": NO_RUNTIME}, "handler": NO_RUNTIME})
+    yield
+    cluster("delete", "runtimeclass", NO_RUNTIME)
+
+
+@pytest.fixture(scope="module")
+def executions(podbook: Installation, _no_runtime: None) -> Iterator[Mapping[str, str]]:
     """The name of each case's execution, created by kubectl, since REST would refuse some of them."""
     names = {}
     for cause, case in CASES.items():
@@ -91,10 +109,13 @@ def test_reason(podbook: Installation, executions: Mapping[str, str], cause: str
     if case.partial:
         assert notebook.status_code == 200, notebook.text
         assert case.partial in notebook.text
-        html = podbook.http.get(f"/v1/executions/{name}/html")
-        assert case.partial in html.text
     else:
         assert notebook.status_code in (404, case.output)
+    html = podbook.http.get(f"/v1/executions/{name}/html")
+    if case.partial and case.page:
+        assert case.partial in html.text
+    else:
+        assert html.status_code in (404, case.output)
 
 
 def test_the_failing_cell_is_named(podbook: Installation, executions: Mapping[str, str]) -> None:
@@ -103,6 +124,41 @@ def test_the_failing_cell_is_named(podbook: Installation, executions: Mapping[st
     assert (error["ename"], error["evalue"]) == ("KeyError", "'contoso'")
     executed = podbook.http.get(f"/v1/executions/{name}/notebook").json()
     assert "".join(executed["cells"][error["cell"]]["source"]) == 'revenue["contoso"]'
+
+
+def test_a_queue_that_does_not_move(podbook: Installation) -> None:
+    first = podbook.submit("sleeping", {"seconds": 120}, profile="single")["id"]
+    podbook.until_reason(first, "Scheduled", "Starting", "Running")
+    second = podbook.submit("quick", {"number": 1}, profile="single", queueTimeoutSeconds=3)["id"]
+    try:
+        status = podbook.ended(second)["status"]
+        assert (status["phase"], status["reason"]) == ("Failed", "QueueTimedOut")
+        assert "jobName" not in status
+        assert podbook.http.get(f"/v1/executions/{second}/output").status_code == 503
+    finally:
+        podbook.discard(first)
+
+
+def test_a_runner_that_is_killed(podbook: Installation) -> None:
+    if not podbook.environment.native:
+        pytest.skip("the runner is no process of this machine; CLUSTER=native proves it")
+    names = [podbook.submit("sleeping", {"seconds": 10}, profile="lean", retries=retries)["id"] for retries in (0, 1)]
+    for name in names:
+        podbook.until_reason(name, "Running")
+        kill_runner(podbook, name)
+    once, retried = (podbook.ended(name)["status"] for name in names)
+    assert (once["reason"], once["attempts"]) == ("RunnerCrashed", 1)
+    assert "exit code 137" in once["message"]
+    assert podbook.http.get(f"/v1/executions/{names[0]}/output").status_code == 503
+    assert (retried["reason"], retried["attempts"]) == ("Succeeded", 2)
+
+
+def test_a_pod_that_is_evicted_again_and_again(podbook: Installation, hunted: Evictions) -> None:
+    status = podbook.ended(hunted.name, seconds=280)["status"]
+    assert (status["phase"], status["reason"], status["attempts"]) == ("Failed", "Evicted", 5), status.get("message")
+    assert len(hunted.evicted) == 5
+    assert podbook.http.get(f"/v1/executions/{hunted.name}/output").status_code == 503
+    assert "begun" in podbook.http.get(f"/v1/executions/{hunted.name}/notebook").text
 
 
 def test_rest_refuses_bad_parameters_before_anything_starts(podbook: Installation) -> None:

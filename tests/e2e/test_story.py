@@ -126,28 +126,31 @@ def test_results_and_history_outlive_the_resource(podbook: Installation) -> None
 
 
 def test_every_replica_reads_what_another_wrote(podbook: Installation) -> None:
-    # The Service spreads connections over the replicas, so a new connection each time meets both.
-    assert len(podbook.pods("api")) == 2
-    document = podbook.resource("quick", {"number": 2})
-    for _ in range(10):
-        name = podbook.submit("quick", {"number": 3}, profile="lean")["id"]
-        podbook.close()
-        assert podbook.execution(name)["id"] == name
-        assert podbook.http.post(f"/v1/executions/{name}/cancel").status_code == 200
-    assert podbook.http.get(f"/v1/executions/{document['metadata']['name']}").status_code == 404
+    with podbook.replicas() as replicas:
+        assert len(replicas) == 2
+        for here, there in (replicas, replicas[::-1], replicas):
+            answer = here.post("/v1/notebooks/quick/executions", json={"parameters": {"number": 3}, "profile": "lean"})
+            assert answer.status_code == 202, answer.text
+            name = answer.json()["id"]
+            assert there.get(f"/v1/executions/{name}").json()["id"] == name
+            assert there.post(f"/v1/executions/{name}/cancel").status_code == 200
+            assert here.get(f"/v1/executions/{name}").json()["spec"]["cancel"] is True
+            podbook.ended(name)
+            assert there.delete(f"/v1/executions/{name}").status_code == 204
+            assert here.get(f"/v1/executions/{name}").status_code == 404
 
 
 def test_an_idempotency_key_makes_one_run_whatever_replica_is_asked(podbook: Installation) -> None:
     names = set()
-    for _ in range(4):
-        podbook.close()
-        answer = podbook.http.post(
-            "/v1/notebooks/quick/executions",
-            json={"parameters": {"number": 5}, "profile": "lean"},
-            headers={"Idempotency-Key": "only-once"},
-        )
-        assert answer.status_code == 202, answer.text
-        names.add(answer.json()["id"])
+    with podbook.replicas() as replicas:
+        for replica in 2 * replicas:
+            answer = replica.post(
+                "/v1/notebooks/quick/executions",
+                json={"parameters": {"number": 5}, "profile": "lean"},
+                headers={"Idempotency-Key": "only-once"},
+            )
+            assert answer.status_code == 202, answer.text
+            names.add(answer.json()["id"])
     assert len(names) == 1
     assert condition(podbook.ended(names.pop()), "Succeeded") == "True"
 

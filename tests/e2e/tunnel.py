@@ -1,4 +1,4 @@
-"""How the tests reach a Service from outside of the cluster."""
+"""How the tests reach a Service or a pod from outside of the cluster."""
 
 import re
 import subprocess
@@ -13,15 +13,21 @@ __all__ = ["Tunnel"]
 
 
 class Tunnel:
-    """``kubectl port-forward`` to a Service on a free local port, started again whenever it ends (its pod was replaced)."""
+    """``kubectl port-forward`` to a free local port, started again whenever it ends (the pod behind a Service was replaced).
 
-    def __init__(self, kubectl: Kubectl, service: str, port: int) -> None:
-        self._command = ["kubectl", "--namespace", kubectl.namespace, "port-forward", f"service/{service}"]
+    Args:
+        kubectl: knows the namespace.
+        target: ``service/NAME``, which is one of its pods, or ``pod/NAME``.
+        port: the target's.
+    """
+
+    def __init__(self, kubectl: Kubectl, target: str, port: int) -> None:
+        self._command = ["kubectl", "--namespace", kubectl.namespace, "port-forward", target]
         self._remote = port
         self._local = 0
         self._closing = threading.Event()
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._keep, name=f"tunnel to {service}", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=f"tunnel to {target}", daemon=True)
 
     @property
     def url(self) -> str:

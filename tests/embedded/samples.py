@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.notebook_file import SAVE, notebook_file
+
 from podbook_api.backends.base import ExecutionBackend
 from podbook_core.contract import parse_contract
 from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
@@ -11,13 +13,6 @@ from podbook_core.names import execution_name
 from podbook_core.store.base import ObjectStore
 from podbook_core.versions import VersionStore, build_bundle
 
-SAVE = (
-    "from IPython.display import display\n"
-    "import json\n"
-    "def save(value):\n"
-    "    data = {'name': 'nbschema_outputs', 'data': json.dumps(value), 'encoder': 'text', 'version': 1}\n"
-    "    display({'application/scrapbook.scrap.text+json': data}, raw=True)\n"
-)
 DETACHED = (
     "import signal, subprocess, sys\n"
     "code = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)'\n"
@@ -50,32 +45,10 @@ CONTRACTS: dict[str, dict[str, Any]] = {
 }
 
 
-def notebook_bytes(cells: list[str]) -> bytes:
-    """A notebook whose first cell holds the parameters."""
-    return json.dumps(
-        {
-            "nbformat": 4,
-            "nbformat_minor": 5,
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-            "cells": [
-                {
-                    "cell_type": "code",
-                    "id": f"cell-{number}",
-                    "metadata": {"tags": ["parameters"]} if number == 0 else {},
-                    "execution_count": None,
-                    "outputs": [],
-                    "source": source,
-                }
-                for number, source in enumerate(cells)
-            ],
-        }
-    ).encode()
-
-
 def publish(store: ObjectStore, name: str, cells: list[str], contract: dict[str, Any] | None = None) -> str:
     """Publish a notebook; returns its version."""
     parsed = None if contract is None else parse_contract(json.dumps(contract).encode(), models=lambda _: None)
-    return VersionStore(store).publish(build_bundle(name, notebook_bytes(cells), parsed, ()), now=datetime.now(UTC)).version
+    return VersionStore(store).publish(build_bundle(name, notebook_file(cells), parsed, ()), now=datetime.now(UTC)).version
 
 
 def publish_all(store: ObjectStore) -> None:

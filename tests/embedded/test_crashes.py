@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.embedded.samples import SAVE, notebook_bytes
 from tests.embedded.serving import Server
+from tests.notebook_file import SAVE, notebook_file
 
 from podbook_api.embedded.process import abandon, is_held
 from podbook_core.attempt import AttemptManifest
@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """Not yet started."""
     with Server(tmp_path, "--max-concurrent", "3") as made:
         cells = ["x = 0\nseconds = 0.3", SAVE + "import time; time.sleep(seconds); save({'twice': 2 * x})"]
-        (made.notebooks / "double.ipynb").write_bytes(notebook_bytes(cells))
+        (made.notebooks / "double.ipynb").write_bytes(notebook_file(cells))
         yield made
 
 

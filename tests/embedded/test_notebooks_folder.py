@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.embedded.samples import notebook_bytes
+from tests.notebook_file import notebook_file
 
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.notebooks_folder import NotebooksFolder
@@ -66,10 +66,10 @@ def folder(tmp_path: Path, data: DataDir, validator: ContractValidator) -> Folde
 
 
 def test_notebooks_are_published_under_their_paths(folder: Folder) -> None:
-    folder.write("plain.ipynb", notebook_bytes(["1"]))
-    folder.write("sub/nested.ipynb", notebook_bytes(["2"]))
-    folder.write(".hidden/no.ipynb", notebook_bytes(["3"]))
-    folder.write(".ipynb_checkpoints/plain-checkpoint.ipynb", notebook_bytes(["4"]))
+    folder.write("plain.ipynb", notebook_file(["1"]))
+    folder.write("sub/nested.ipynb", notebook_file(["2"]))
+    folder.write(".hidden/no.ipynb", notebook_file(["3"]))
+    folder.write(".ipynb_checkpoints/plain-checkpoint.ipynb", notebook_file(["4"]))
     folder.watched.refresh()
     assert folder.versions.names() == ["plain", "sub.nested"]
     assert folder.watched.broken() == {}
@@ -78,7 +78,7 @@ def test_notebooks_are_published_under_their_paths(folder: Folder) -> None:
 
 
 def test_assets_and_models_belong_to_a_version(folder: Folder, data: DataDir) -> None:
-    folder.write("report.ipynb", notebook_bytes(["1"]))
+    folder.write("report.ipynb", notebook_file(["1"]))
     folder.write("report.config.json", {"input": {"$ref": "nbschema://customer"}, "assets": ["data/*.csv"]})
     folder.write("models/customer.json", {"type": "object", "required": ["name"]})
     folder.write("data/one.csv", b"1")
@@ -110,19 +110,19 @@ def test_assets_and_models_belong_to_a_version(folder: Folder, data: DataDir) ->
     [
         ({"bad.ipynb": b"no json"}, "no JSON"),
         ({"bad.ipynb": {"nbformat": 3, "worksheets": []}}, "nbformat 3"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": b"{"}, "no JSON"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": {"schedule": "daily"}}, "reserved"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": {"input": {"type": "strin"}}}, "/input"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": {"input": {"$ref": "http://x/y"}}}, "local"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": {"input": {"$ref": "nbschema://none"}}}, "models/none.json"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": {"profile": "huge"}}, "there is no profile huge"),
-        ({"bad.ipynb": notebook_bytes(["1"]), "bad.config.json": {"assets": ["data/*.csv"]}}, "finds no file"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": b"{"}, "no JSON"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"schedule": "daily"}}, "reserved"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"type": "strin"}}}, "/input"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "http://x/y"}}}, "local"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "nbschema://none"}}}, "models/none.json"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"profile": "huge"}}, "there is no profile huge"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"assets": ["data/*.csv"]}}, "finds no file"),
     ],
 )
 def test_a_broken_notebook_is_listed_with_its_reason_and_the_others_are_served(
     folder: Folder, files: dict[str, Any], reason: str
 ) -> None:
-    folder.write("good.ipynb", notebook_bytes(["1"]))
+    folder.write("good.ipynb", notebook_file(["1"]))
     for file, content in files.items():
         folder.write(file, content)
     folder.watched.refresh()
@@ -133,16 +133,16 @@ def test_a_broken_notebook_is_listed_with_its_reason_and_the_others_are_served(
 
 
 def test_a_name_that_is_none_is_broken(folder: Folder) -> None:
-    folder.write("my notebook.ipynb", notebook_bytes(["1"]))
+    folder.write("my notebook.ipynb", notebook_file(["1"]))
     folder.watched.refresh()
     assert "not a notebook's name" in folder.watched.broken()["my notebook"]
 
 
 def test_two_files_of_one_name_are_both_broken(folder: Folder) -> None:
-    folder.write("a.b.ipynb", notebook_bytes(["1"]))
+    folder.write("a.b.ipynb", notebook_file(["1"]))
     folder.watched.refresh()
     assert folder.versions.names() == ["a.b"]
-    folder.write("a/b.ipynb", notebook_bytes(["2"]))
+    folder.write("a/b.ipynb", notebook_file(["2"]))
     folder.watched.refresh()
     assert folder.versions.names() == []
     assert "a/b.ipynb" in folder.watched.broken()["a.b"]
@@ -151,7 +151,7 @@ def test_two_files_of_one_name_are_both_broken(folder: Folder) -> None:
 
 def test_a_link_out_of_the_folder_is_refused(folder: Folder, tmp_path: Path) -> None:
     secret = tmp_path / "secret.ipynb"
-    secret.write_bytes(notebook_bytes(["1"]))
+    secret.write_bytes(notebook_file(["1"]))
     (folder.path / "link.ipynb").symlink_to(secret)
     folder.watched.refresh()
     assert folder.versions.names() == []
@@ -159,13 +159,13 @@ def test_a_link_out_of_the_folder_is_refused(folder: Folder, tmp_path: Path) -> 
 
 
 def test_what_breaks_is_withdrawn_and_what_is_mended_comes_back(folder: Folder) -> None:
-    folder.write("report.ipynb", notebook_bytes(["1"]))
+    folder.write("report.ipynb", notebook_file(["1"]))
     folder.watched.refresh()
     folder.write("report.ipynb", b"{")
     folder.watched.refresh()
     assert folder.current("report") is None
     assert "report" in folder.watched.broken()
-    folder.write("report.ipynb", notebook_bytes(["2"]))
+    folder.write("report.ipynb", notebook_file(["2"]))
     folder.watched.refresh()
     assert folder.current("report") is not None
     assert folder.watched.broken() == {}
@@ -173,8 +173,8 @@ def test_what_breaks_is_withdrawn_and_what_is_mended_comes_back(folder: Folder) 
 
 
 def test_what_was_removed_while_nobody_watched_is_withdrawn_and_others_stay(folder: Folder) -> None:
-    folder.write("gone.ipynb", notebook_bytes(["1"]))
-    folder.write("stays.ipynb", notebook_bytes(["2"]))
+    folder.write("gone.ipynb", notebook_file(["1"]))
+    folder.write("stays.ipynb", notebook_file(["2"]))
     folder.watched.refresh()
     version = folder.current("gone")
     assert version is not None
@@ -185,9 +185,17 @@ def test_what_was_removed_while_nobody_watched_is_withdrawn_and_others_stay(fold
     assert folder.versions.names() == ["stays"]
 
 
+@pytest.mark.parametrize("content", [b"{", b"[" * 100_000, b"3"])
+def test_what_is_remembered_and_cannot_be_read_is_forgotten(folder: Folder, data: DataDir, content: bytes) -> None:
+    data.folder_file.write_bytes(content)
+    folder.write("plain.ipynb", notebook_file(["1"]))
+    folder.watched.refresh()
+    assert "plain" in folder.versions.names()
+
+
 def test_what_was_published_over_rest_is_left_alone(folder: Folder, store: DirectoryStore) -> None:
     published = set(folder.versions.names())
-    folder.write("own.ipynb", notebook_bytes(["1"]))
+    folder.write("own.ipynb", notebook_file(["1"]))
     folder.watched.refresh()
     (folder.path / "own.ipynb").unlink()
     folder.watched.refresh()
@@ -203,12 +211,12 @@ def test_a_broken_file_takes_the_place_of_what_was_published_over_rest(folder: F
 
 
 def test_a_file_saved_with_the_same_size_and_time_is_noticed(folder: Folder) -> None:
-    folder.write("report.ipynb", notebook_bytes(["1"]))
+    folder.write("report.ipynb", notebook_file(["1"]))
     folder.watched.refresh()
     before = folder.current("report")
     status = (folder.path / "report.ipynb").stat()
     # As editors save: a new file takes the old one's name.
-    folder.write("report.tmp", notebook_bytes(["2"]))
+    folder.write("report.tmp", notebook_file(["2"]))
     os.utime(folder.path / "report.tmp", ns=(status.st_atime_ns, status.st_mtime_ns))
     (folder.path / "report.tmp").rename(folder.path / "report.ipynb")
     folder.watched.refresh()
@@ -222,7 +230,7 @@ async def test_changes_are_taken_up_by_themselves(folder: Folder) -> None:
     await folder.watched.start()
     try:
         assert folder.versions.names() == []
-        folder.write("new.ipynb", notebook_bytes(["1"]))
+        folder.write("new.ipynb", notebook_file(["1"]))
         while not folder.watched.managed("new"):  # noqa: ASYNC110 - seen by looking at the disk, which sets no event
             await asyncio.sleep(0.05)
         assert folder.versions.names() == ["new"]

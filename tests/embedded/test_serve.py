@@ -10,15 +10,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.embedded.samples import NOTEBOOKS, notebook_bytes
+from tests.embedded.samples import NOTEBOOKS
 from tests.embedded.serving import Server
+from tests.notebook_file import notebook_file
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """Not yet started, with one notebook that is fine and one that is not."""
     with Server(tmp_path) as made:
-        (made.notebooks / "double.ipynb").write_bytes(notebook_bytes(NOTEBOOKS["double"]))
+        (made.notebooks / "double.ipynb").write_bytes(notebook_file(NOTEBOOKS["double"]))
         schema = {"type": "object", "properties": {"x": {"type": "integer", "examples": [21]}}}
         (made.notebooks / "double.config.json").write_text(json.dumps({"title": "Twice as much", "input": schema}))
         (made.notebooks / "broken.ipynb").write_text("{")
@@ -100,6 +101,11 @@ def test_a_keys_file_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_profiles_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "profiles.json").write_text('{"small": {"memory": 1}}')
     assert "small/memory" in refused(tmp_path, "--profiles", "profiles.json")
+
+
+def test_a_variable_that_is_no_json_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODBOOK_CORS_ORIGINS", "https://somewhere.example")
+    assert "cors_origins" in refused(tmp_path)
 
 
 def test_a_wrong_option_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tests.embedded.samples import new_execution
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.sweeper import Sweeper
 from podbook_api.services.idempotency import Entry
-from podbook_core.model import NotebookExecution
+from podbook_core.model import InputFile, NotebookExecution
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
@@ -81,3 +81,22 @@ async def test_results_of_an_execution_whose_document_is_damaged_stay(store: Dir
     (data.live / "double-x.damaged").write_bytes(b"{")
     await sweeper(store, data).sweep()
     assert store.list("executions/unknown/") == ["executions/unknown/attempts/a/log.txt"]
+
+
+async def test_inputs_stay_while_an_execution_names_them(store: DirectoryStore, data: DataDir) -> None:
+    digests = {name: name[0] * 64 for name in ("alive", "ended", "forgotten")}
+    for digest in digests.values():
+        store.put(f"inputs/{digest}", b"1,2")
+        os.utime(data.store / f"inputs/{digest}", (0, 0))
+
+    def naming(execution: NotebookExecution) -> NotebookExecution:
+        file = InputFile(name="a.csv", sha256=digests[execution.uid], size=3)
+        return execution.model_copy(update={"spec": execution.spec.model_copy(update={"inputs": [file]})})
+
+    RecordStore(store).close(naming(ended("ended", NOW - DAY)), None)
+    made = sweeper(store, data, naming(alive("alive", NOW)))
+    (data.live / "double-x.damaged").write_bytes(b"{")
+    assert [await made.sweep() for _ in range(2)] == [0, 0]
+    (data.live / "double-x.damaged").unlink()
+    assert [await made.sweep() for _ in range(3)] == [0, 1, 0]
+    assert store.list("inputs/") == sorted(f"inputs/{digests[name]}" for name in ("alive", "ended"))

@@ -55,6 +55,7 @@ class ControlPlane:
         self._folder = folder
         self._etcd_port, self._peer_port, self.port = free_ports(3)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._data = folder / "etcd"
         self.kubeconfig = folder / "kubeconfig"
 
     @property
@@ -75,17 +76,7 @@ contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]
 current-context: test
 """
         )
-        etcd, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
-        self._run(
-            "etcd",
-            f"--data-dir={self._folder / 'etcd'}",
-            "--unsafe-no-fsync",
-            f"--listen-client-urls={etcd}",
-            f"--advertise-client-urls={etcd}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-        )
+        self._start_etcd()
         self.start_api_server()
         kubectl = [program("kubectl"), f"--kubeconfig={self.kubeconfig}"]
         subprocess.run([*kubectl, "apply", "-f", CRD], check=True, capture_output=True)
@@ -94,6 +85,34 @@ current-context: test
         )
         # Right after that the storage of a new resource still answers 429 for a moment.
         self._until(EXECUTIONS)
+
+    def _start_etcd(self) -> None:
+        etcd, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
+        self._run(
+            "etcd",
+            f"--data-dir={self._data}",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+        )
+
+    def back_up(self, folder: Path) -> None:
+        """Copy everything the cluster knows into a new folder; both programs are started again for that."""
+        self.stop()
+        shutil.copytree(self._data, folder)
+        self._start_etcd()
+        self.start_api_server()
+
+    def restore(self, folder: Path) -> None:
+        """Set the cluster back to a copy; what happened since has never happened."""
+        self.stop()
+        shutil.rmtree(self._data)
+        shutil.copytree(folder, self._data)
+        self._start_etcd()
+        self.start_api_server()
 
     def start_api_server(self) -> None:
         """Start the API server, and wait until it serves."""
@@ -122,7 +141,8 @@ current-context: test
 
     def stop(self) -> None:
         """End what runs."""
-        for process in reversed(self._processes.values()):
+        while self._processes:
+            _, process = self._processes.popitem()
             process.kill()
             process.wait()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,61 @@ async def test_an_outage_is_said_and_survived(
     assert "is interrupted" in caplog.text
 
 
+async def until_listed(backend: KubernetesBackend, expected: dict[str, bool]) -> None:
+    """Wait until these are the live executions: by name, whether they are to be cancelled."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(BackendUnavailableError):
+                if {item.name: item.spec.cancel for item in await backend.live()} == expected:
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_cluster_that_is_set_back_to_a_backup(start_backend: Start, control_plane: ControlPlane, tmp_path: Path) -> None:
+    backend = await start_backend()
+    kept = await backend.create(new_execution("long"))
+    control_plane.back_up(tmp_path / "backup")
+    await backend.cancel(kept.name)
+    lost = await backend.create(new_execution("long"))
+    await until_listed(backend, {kept.name: True, lost.name: False})
+    control_plane.restore(tmp_path / "backup")
+    await until_listed(backend, {kept.name: False})
+    assert await backend.get(lost.name) is None
+    # It follows what happens from here on, although all of it is older than what it had heard before.
+    other = await start_backend()
+    later = await other.create(new_execution("long"))
+    await other.cancel(kept.name)
+    await until_listed(backend, {kept.name: True, later.name: False})
+
+
+async def test_no_error_ends_the_watch_for_good(
+    start_backend: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend, other = await start_backend(), await start_backend()
+
+    def fail(_: NotebookExecution) -> NotebookExecution:
+        raise RecursionError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(backend._live, "learn", fail)
+        created = await other.create(new_execution("long"))
+        await until(lambda: "an error nobody expected" in caplog.text)
+    await until_listed(backend, {created.name: False})
+    await other.cancel(created.name)
+    await until_listed(backend, {created.name: True})
+
+
+@pytest.mark.usefixtures("player")
+async def test_what_is_removed_through_one_replica_is_gone_for_every_other(start_backend: Start) -> None:
+    first, second = await start_backend(), await start_backend()
+    for _ in range(10):
+        created = await first.create(new_execution())
+        async with first.watch(created.name) as states:
+            await collect(states)
+        await second.remove(created.name, created.uid)
+        assert await first.get(created.name) is None
+
+
 async def test_a_cluster_that_is_not_set_up(start_backend: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = await start_backend()
     backend._path = backend._path.replace("v1alpha1", "v9")
@@ -193,6 +249,8 @@ async def test_stopping_ends_those_who_wait(start_backend: Start) -> None:
             assert await rest == []
     with pytest.raises(BackendUnavailableError):
         await backend.live()
+    with pytest.raises(BackendUnavailableError):
+        await backend.get(created.name)
 
 
 async def collect(states: Any) -> list[NotebookExecution]:

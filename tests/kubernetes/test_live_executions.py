@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.core.builders import NOW
 
-from podbook_api.backends.kubernetes import KubernetesBackend, _parse, _RefusedError
+from podbook_api.backends.api_server import RefusedError
+from podbook_api.backends.kubernetes import KubernetesBackend, _parse
 from podbook_api.backends.live import LiveExecutions, is_settled, version_number
 from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Results, Spec
 from podbook_core.reasons import Reason
@@ -62,11 +63,35 @@ def test_a_list_replaces_what_is_older_than_itself() -> None:
     assert {item.name for item in live.all()} == {"created-meanwhile", "b"}
 
 
+@pytest.mark.parametrize("number", [10, 4])
+def test_a_list_of_a_cluster_that_was_set_back_replaces_everything(number: int) -> None:
+    live = LiveExecutions()
+    live.learn(execution(5))
+    live.learn(execution(20, Reason.RUNNING))
+    live.learn(execution(30, uid="u2", name="never-was"))
+    live.forget("b", "u3", 40)
+    live.replace([execution(4), execution(3, uid="u3", name="b")], number, asked_at=live.newest)
+    assert {item.name: item.metadata.resource_version for item in live.all()} == {"a": "4", "b": "3"}
+    assert live.newest == number
+    assert live.waiting() == 2
+    live.learn(execution(11, Reason.RUNNING))
+    assert live.waiting() == 1
+
+
 def test_how_many_wait() -> None:
     live = LiveExecutions()
     for number, reason in enumerate((Reason.PENDING, Reason.QUEUED, Reason.STARTING, Reason.RUNNING, Reason.SUCCEEDED)):
         live.learn(execution(number, reason, uid=f"u{number}", name=f"n{number}"))
     assert live.waiting() == 3
+    live.learn(execution(10, Reason.STARTING, uid="u0", name="n0"))
+    live.learn(execution(11, Reason.RUNNING, uid="u1", name="n1"))
+    live.learn(execution(5, Reason.QUEUED, uid="u1", name="n1"))
+    assert live.waiting() == 2
+    live.forget("n0", "u0", 12)
+    live.forget("n2", "another", 12)
+    assert live.waiting() == 1
+    live.replace([execution(4, Reason.SUCCEEDED, uid="u4", name="n4")], 20)
+    assert live.waiting() == 0
 
 
 async def test_followers_see_each_state_once_and_the_end() -> None:
@@ -138,6 +163,6 @@ def test_a_malformed_resource_breaks_nothing(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_watch_that_fell_behind_says_so() -> None:
-    with pytest.raises(_RefusedError) as caught:
+    with pytest.raises(RefusedError) as caught:
         KubernetesBackend("default")._apply({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}})
     assert caught.value.status == 410

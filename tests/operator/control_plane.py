@@ -167,9 +167,8 @@ class OperatorProcess:
         self._folder, self._lives = folder, itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         profiles = folder / "profiles.yaml"
-        profiles.write_text(
-            yaml.safe_dump({"default": {"image": "runner:1"}, "impossible": {"image": "runner:1", "workingVolume": "big"}})
-        )
+        offered = {"default": {}, "other": {}, "impossible": {"workingVolume": "big"}}
+        profiles.write_text(yaml.safe_dump({name: {"image": "runner:1", **profile} for name, profile in offered.items()}))
         self.health_port, self.metrics_port = free_port(), free_port()
         self._environment = {
             **os.environ,
@@ -206,6 +205,14 @@ class OperatorProcess:
             return self._process.wait(40)
         finally:
             self._process.kill()
+
+    def metric(self, name: str) -> float:
+        """A metric without labels, 0 while it is not served."""
+        with suppress(httpx.HTTPError):
+            for line in httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).text.splitlines():
+                if line.startswith(f"{name} "):
+                    return float(line.split()[1])
+        return 0.0
 
     def logs(self) -> str:
         """Everything it said in all its lives."""

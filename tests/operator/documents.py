@@ -9,7 +9,7 @@ from podbook_core.reasons import Reason
 from podbook_core.transitions import Change, advance
 from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
-from podbook_operator.plan import Policy
+from podbook_operator.situation import Policy
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "0" * 64

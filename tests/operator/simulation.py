@@ -6,7 +6,7 @@ before the answer arrived.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from podbook_core.store.base import ObjectInfo, StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, result_key
 from podbook_core.validation import ContractValidator
-from podbook_operator.cluster import ConflictError, NotFoundError
+from podbook_operator.cluster import ClusterError, ConflictError, NotFoundError
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
+from podbook_operator.launch import Launcher
 from podbook_operator.metrics import Metrics
 from podbook_operator.reconcile import Reconciler
 from podbook_operator.storage import Storage
@@ -41,9 +42,13 @@ class Fuse:
         self.writes: list[str] = []
         self.blow_at: int | None = None
         self.after = False
+        self.refusals: dict[str, list[ClusterError]] = {}
+        """What the API server answers to the next writes of a kind, instead of doing them."""
 
     def guard(self, what: str, write: Callable[[], Any]) -> Any:
         """Carry out one write, or crash before or after it."""
+        if self.refusals.get(what):
+            raise self.refusals[what].pop(0)
         self.writes.append(what)
         blows = self.blow_at is not None and len(self.writes) == self.blow_at
         if blows and not self.after:
@@ -68,6 +73,9 @@ class World:
         self.events: list[Mapping[str, Any]] = []
         self.jobs_created: list[str] = []
         self.pods_created = 0
+        self.quota = ""
+        """Why no pod can be created; empty while one can."""
+        self.job_complaints: list[dict[str, Any]] = []
         self.store = DirectoryStore(folder)
         self.store_away = False
 
@@ -170,6 +178,10 @@ class World:
         self._stamp(job)
 
     def _create_pod(self, job: dict[str, Any]) -> None:
+        if self.quota:
+            said = {"reason": "FailedCreate", "message": self.quota, "lastTimestamp": rfc3339(self.now)}
+            self.job_complaints.append({"involvedObject": {"uid": job["metadata"]["uid"]}, **said})
+            return
         self.pods_created += 1
         name = f"{job['metadata']['name']}-{self.pods_created}"
         template = job["spec"]["template"]["metadata"]
@@ -229,6 +241,12 @@ class World:
     async def apply_secret(self, body: Mapping[str, Any]) -> None:
         self.fuse.guard("secret", lambda: self.secrets.__setitem__(body["metadata"]["name"], dict(body)))
 
+    async def replace_secret(self, body: Mapping[str, Any]) -> None:
+        def write() -> None:
+            _found(self.secrets, body["metadata"]["name"])["data"] = body["data"]
+
+        self.fuse.guard("replace secret", write)
+
     async def delete_secret(self, name: str) -> None:
         self.fuse.guard("delete secret", lambda: self.secrets.pop(name, None))
 
@@ -261,8 +279,14 @@ class World:
         key, _, value = selector.partition("=")
         return copy.deepcopy([pod for pod in self.pods.values() if pod["metadata"]["labels"].get(key) == value])
 
+    async def job_uids(self, selector: str) -> set[str]:
+        return _uids(self.jobs.values(), selector)
+
+    async def pod_uids(self, selector: str) -> set[str]:
+        return _uids(self.pods.values(), selector)
+
     async def job_events(self, job_uid: str) -> list[dict[str, Any]]:
-        return [{"reason": "FailedCreate", "message": f"exceeded quota ({job_uid})", "lastTimestamp": rfc3339(self.now)}]
+        return [item for item in self.job_complaints if item["involvedObject"]["uid"] == job_uid]
 
     async def create_event(self, body: Mapping[str, Any]) -> None:
         self.events.append(body)
@@ -294,13 +318,23 @@ class FusedStore(DirectoryStore):
 
 
 class FakeSigner:
-    """Signs nothing; signing is tested with the store."""
+    """Signs nothing; signing is tested with the store. Its credentials end when a test says so."""
+
+    def __init__(self) -> None:
+        self.end: datetime | None = None
+
+    @property
+    def renewed_credentials(self) -> bool:
+        return self.end is not None
+
+    def credentials_end(self) -> datetime | None:
+        return self.end
 
     def presign_get(self, key: str, seconds: int) -> str:
         return f"http://store/{key}?seconds={seconds}"
 
     def presign_post(self, prefix: str, max_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
-        return "http://store/", {"prefix": prefix, "max": str(max_bytes), "seconds": str(seconds)}
+        return "http://store/", {"prefix": prefix, "max": str(max_bytes), "seconds": str(seconds), "until": str(self.end)}
 
 
 class Life:
@@ -309,17 +343,20 @@ class Life:
     def __init__(self, world: World, folder: Path, validator: ContractValidator, *, limit: int = 10) -> None:
         self.world = world
         profiles = {"default": Profile(image="runner:1")}
-        self.facts = Facts(limit, profiles)
+        self.facts, self.metrics = Facts(limit, profiles), Metrics()
+        self.events = EventRecorder(world)
         self.storage = Storage(FusedStore(folder, world), validator, threads=1)
+        self.signer = FakeSigner()
+        self.launcher = Launcher(world, self.storage, self.signer, profiles, POLICY.publish_timeout, clock=lambda: world.now)
         self.reconciler = Reconciler(
             facts=self.facts,
             cluster=world,
             storage=self.storage,
-            signer=FakeSigner(),
+            launcher=self.launcher,
             profiles=profiles,
             policy=POLICY,
-            events=EventRecorder(world),
-            metrics=Metrics(),
+            events=self.events,
+            metrics=self.metrics,
             clock=lambda: world.now,
         )
 
@@ -342,12 +379,17 @@ class Life:
         self.watch()
         for name in list(self.facts.entries):
             await self.reconciler.visit(name)
-        for name in list(self.facts.grant()):
+        for name in self.facts.places.grant():
             await self.reconciler.visit(name)
 
     def end(self) -> None:
         """The process is gone."""
         self.storage.close()
+
+
+def _uids(objects: Iterable[Mapping[str, Any]], selector: str) -> set[str]:
+    key, _, value = selector.partition("=")
+    return {item["metadata"]["uid"] for item in objects if item["metadata"]["labels"].get(key) == value}
 
 
 def _found(objects: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

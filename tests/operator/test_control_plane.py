@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from podbook_core.names import secret_name
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.s3 import S3Settings, S3Store
@@ -57,6 +58,8 @@ def test_a_failure_is_told_and_recorded(api: ApiServer) -> None:
     assert (status["phase"], status["reason"], status["attempts"]) == ("Failed", "CellFailed", 1)
     assert status["results"]["notebook"].endswith("/notebook.ipynb")
     assert condition(api, "failing", "Succeeded") == "False"
+    secret = secret_name(api.get("failing")["metadata"]["uid"])
+    assert api.client.get(f"/api/v1/namespaces/{api.namespace}/secrets/{secret}").status_code == 404
 
 
 def test_a_cancel_keeps_the_partial_notebook(api: ApiServer) -> None:
@@ -92,6 +95,7 @@ def test_what_cannot_run_is_refused_without_a_job(api: ApiServer, kubelet: Kubel
     refused: dict[str, tuple[dict[str, Any], str]] = {
         "wrong-type": ({"parameters": {"x": "text"}}, "InvalidParameters"),
         "unknown-parameter": ({"parameters": {"y": 1}}, "InvalidParameters"),
+        "too-deep": ({"parameters": {"x": json.loads("[" * 150 + "]" * 150)}}, "InvalidParameters"),
         "too-large": ({"notebook": {"name": "broken"}, "parameters": {"x": "a" * 300_000}}, "InvalidParameters"),
         "unknown-notebook": ({"notebook": {"name": "nowhere"}}, "NotebookNotFound"),
         "unknown-profile": ({"profile": "nowhere"}, "ConfigurationError"),

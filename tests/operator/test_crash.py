@@ -87,6 +87,11 @@ def job_deleted(world: World) -> None:
     world.pods.clear()
 
 
+def ten_minutes(world: World) -> None:
+    world.run_controllers()
+    moment_after(world, 600)
+
+
 SCENARIOS: dict[str, tuple[list[Step], Reason, int]] = {
     "success": ([start, succeed], Reason.SUCCEEDED, 1),
     "failure": ([start, fail], Reason.CELL_FAILED, 1),
@@ -97,6 +102,7 @@ SCENARIOS: dict[str, tuple[list[Step], Reason, int]] = {
     "drained and well": ([start, told_to_go, exit_well_although_told_to_go], Reason.SUCCEEDED, 1),
     "image": ([image_missing, five_minutes], Reason.IMAGE_PULL_FAILED, 1),
     "job deleted": ([start, job_deleted], Reason.JOB_LOST, 1),
+    "no pod": ([ten_minutes], Reason.POD_REJECTED, 0),
 }
 
 
@@ -156,8 +162,14 @@ def test_a_crash_at_any_write_changes_nothing_about_the_end(
     tmp_path: Path, validator: ContractValidator, name: str, after: bool
 ) -> None:
     steps, reason, attempts = SCENARIOS[name]
-    calm = new_world(tmp_path / "calm")
-    calm.create_execution("one", retries=1)
+
+    def begun(folder: Path) -> World:
+        world = new_world(folder)
+        world.quota = "exceeded quota" if name == "no pod" else ""
+        world.create_execution("one", retries=1)
+        return world
+
+    calm = begun(tmp_path / "calm")
     assert play(calm, tmp_path / "calm", validator, steps) == 0
     status, _ = end(calm)
     assert (status["reason"], status["attempts"]) == (reason, attempts)
@@ -166,13 +178,13 @@ def test_a_crash_at_any_write_changes_nothing_about_the_end(
     assert len(writes) >= 8
     for number in range(1, len(writes) + 1):
         folder = tmp_path / str(number)
-        world = new_world(folder)
+        world = begun(folder)
         world.fuse.blow_at, world.fuse.after = number, after
-        world.create_execution("one", retries=1)
         assert play(world, folder, validator, steps) == 1, f"write {number} ({writes[number - 1]}) never happened"
         assert summary(world) == summary(calm), f"crash at write {number}: {writes[number - 1]}"
         assert len(world.jobs_created) == 1
         assert world.pods_created == calm.pods_created
+        assert world.secrets == {}, f"a crash at write {number} ({writes[number - 1]}) leaves access behind"
 
 
 def test_an_unreachable_store_defers_the_end_and_loses_nothing(tmp_path: Path, validator: ContractValidator) -> None:

@@ -49,6 +49,10 @@ def test_every_field_is_typed_bounded_and_described(part: str) -> None:
             assert ("properties" in schema) != (path == "spec.parameters"), path
 
 
+def test_kubectl_explain_shows_no_marks_of_another_program() -> None:
+    assert [path for path, schema in schemas(root()) if "`" in schema.get("description", "")] == []
+
+
 def test_only_parameters_are_free_form() -> None:
     free = [path for path, schema in schemas(root()) if schema.get("x-kubernetes-preserve-unknown-fields")]
     assert free == [".spec.parameters"]

@@ -44,8 +44,14 @@ def facts(limit: int = 2, **profiles: Profile) -> Facts:
     return Facts(limit, {"default": Profile(), **profiles})
 
 
-def test_parameters_and_managed_fields_are_not_kept() -> None:
-    entry = distil(body())
+def test_large_parameters_and_managed_fields_are_not_kept() -> None:
+    given = body()
+    small = distil(given)
+    assert small.whole
+    assert small.execution().spec.parameters == {"large": "x" * 1000}
+    given["spec"]["parameters"]["large"] *= 2
+    entry = distil(given)
+    assert not entry.whole
     assert b"large" not in entry.document
     assert b"managedFields" not in entry.document
     assert entry.execution().spec.notebook.name == "analysis"
@@ -111,24 +117,36 @@ def test_the_moment_a_pod_was_first_seen_to_have_ended_is_kept() -> None:
     assert known.ended[UID] == first
 
 
+def test_another_attempt_has_a_moment_of_its_own() -> None:
+    known = facts()
+    known.put_pod(pod_object(terminated(20)))
+    known.ended[UID] -= 1000
+    first = known.ended[UID]
+    known.put_pod(pod_object(name="pod-2", uid="p2"))
+    known.put_pod(pod_object(terminated(20), phase="Failed"))
+    assert UID not in known.ended
+    known.put_pod(pod_object(terminated(0), name="pod-2", uid="p2"))
+    assert known.ended[UID] > first + 900
+
+
 def test_places_are_given_oldest_first_and_no_more_than_there_are() -> None:
     known = facts(2)
     for number in range(4):
         known.put_execution(body(f"run-{number}", f"u{number}", age=number))
-    assert list(known.grant()) == ["run-0", "run-1"]
-    assert list(known.grant()) == []
-    assert (known.active, known.waiting) == (2, 2)
+    assert known.places.grant() == ["run-0", "run-1"]
+    assert known.places.grant() == []
+    assert (known.places.taken, known.places.waiting) == (2, 2)
 
 
 def test_a_place_is_free_again_at_the_end_and_when_the_resource_is_gone() -> None:
     known = facts(1)
     for number in range(3):
         known.put_execution(body(f"run-{number}", f"u{number}", age=number))
-    assert list(known.grant()) == ["run-0"]
+    assert known.places.grant() == ["run-0"]
     known.put_execution(body("run-0", "u0", version=2, reason="Succeeded"))
-    assert list(known.grant()) == ["run-1"]
+    assert known.places.grant() == ["run-1"]
     known.drop_execution("run-1", "u1")
-    assert list(known.grant()) == ["run-2"]
+    assert known.places.grant() == ["run-2"]
 
 
 def test_a_job_holds_a_place_even_when_its_record_was_lost_in_a_crash() -> None:
@@ -136,7 +154,7 @@ def test_a_job_holds_a_place_even_when_its_record_was_lost_in_a_crash() -> None:
     known.put_execution(body())
     known.put_job({**job_object(), "metadata": {**job_object()["metadata"], "labels": LABELS}})
     known.put_execution(body("other", "u9", age=1))
-    assert list(known.grant()) == []
+    assert known.places.grant() == []
 
 
 def test_one_submitter_does_not_take_every_place() -> None:
@@ -144,7 +162,7 @@ def test_one_submitter_does_not_take_every_place() -> None:
     for number in range(5):
         known.put_execution(body(f"many-{number}", f"m{number}", age=number, submitter="greedy"))
     known.put_execution(body("single", "s", age=9, submitter="modest"))
-    assert list(known.grant()) == ["many-0", "single"]
+    assert known.places.grant() == ["many-0", "single"]
 
 
 def test_a_profile_may_have_a_limit_of_its_own() -> None:
@@ -152,10 +170,10 @@ def test_a_profile_may_have_a_limit_of_its_own() -> None:
     for number in range(3):
         known.put_execution(body(f"scarce-{number}", f"s{number}", age=number, profile="scarce"))
     known.put_execution(body("plain", "p", age=9))
-    assert sorted(known.grant()) == ["plain", "scarce-0"]
+    assert sorted(known.places.grant()) == ["plain", "scarce-0"]
 
 
 def test_what_is_not_accepted_waits_for_no_place() -> None:
     known = facts()
     known.put_execution(body(reason="Pending", accepted=False))
-    assert known.waiting == 0
+    assert known.places.waiting == 0

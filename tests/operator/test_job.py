@@ -98,6 +98,7 @@ def test_the_task_is_mounted_read_only_and_its_secret_holds_nothing_else() -> No
     assert volume["secret"] == {"secretName": secret_name(UID), "defaultMode": 0o400}
     (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "task"]
     assert mount["readOnly"]
+    assert "subPath" not in mount, "a file that is mounted alone is never renewed"
 
 
 def test_the_attempt_is_the_pods_unique_id() -> None:

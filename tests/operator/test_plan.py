@@ -9,6 +9,7 @@ from podbook_core.attempt import AttemptManifest
 from podbook_core.model import NotebookExecution, Results
 from podbook_core.reasons import ExitCode, Reason
 from podbook_core.transitions import Change, mark_stored
+from podbook_operator.attempts import FINAL_EXIT_CODES
 from podbook_operator.decisions import (
     Accept,
     CloseRecord,
@@ -26,7 +27,8 @@ from podbook_operator.decisions import (
     Wait,
 )
 from podbook_operator.observe import JobFacts, PodFacts
-from podbook_operator.plan import FINAL_EXIT_CODES, Situation, plan
+from podbook_operator.plan import plan
+from podbook_operator.situation import Rejection, Situation
 
 from .documents import NOW, POLICY, QUEUED, RUNNING, SCHEDULED, execution, job, manifest, pod, running, terminated, waiting
 
@@ -88,15 +90,63 @@ def test_a_suspended_job_is_in_the_queue_and_its_start_clock_stands_still() -> N
 # --- while it starts
 
 
+QUOTA = "the cluster refuses its pod: exceeded quota"
+
+
+def said(message: str, after: float, since: datetime = NOW) -> Rejection:
+    return Rejection(since, NOW + timedelta(seconds=after), message)
+
+
 def test_a_job_without_pod_is_asked_why_and_ends_as_rejected() -> None:
     item = execution(SCHEDULED, start_timeout_seconds=30)
     assert decide(item, job=job()) == Wait(NOW + timedelta(seconds=5))
-    assert decide(item, job=job(), after=5) == Explain()
-    told = decide(item, job=job(), after=6, rejection="the cluster refuses its pod: exceeded quota")
+    assert decide(item, job=job(), after=5) == Explain(NOW)
+    told = decide(item, job=job(), after=6, rejection=said(QUOTA, 6))
     assert isinstance(told, Update)
     assert "exceeded quota" in told.change.message
-    final = decide(item, job=job(), after=30, rejection="the cluster refuses its pod: exceeded quota")
+    final = decide(item, job=job(), after=30, rejection=said(QUOTA, 30))
     assert end_of(final) is Reason.POD_REJECTED
+
+
+def test_a_cause_that_comes_later_is_found_as_well() -> None:
+    """A quota may be used up only after the first question."""
+    item = execution(SCHEDULED)
+    assert decide(item, job=job(), after=6, rejection=said("", 6)) == Wait(NOW + timedelta(seconds=66))
+    assert decide(item, job=job(), after=66, rejection=said("", 6)) == Explain(NOW)
+    late = said("", 290)
+    assert decide(item, job=job(), after=291, rejection=late) == Wait(NOW + timedelta(seconds=300))
+    assert decide(item, job=job(), after=300, rejection=late) == Explain(NOW)
+    final = decide(item, job=job(), after=300, rejection=said(QUOTA, 300))
+    assert isinstance(final, Finish)
+    assert final.end.message == QUOTA
+    silent = decide(item, job=job(), after=300, rejection=said("", 300))
+    assert end_of(silent) is Reason.POD_REJECTED
+
+
+def test_what_was_said_about_an_earlier_attempt_is_not_told_about_the_next() -> None:
+    failed, over = pod(terminated(20)), NOW + timedelta(seconds=60)
+    known = {"p1": None}
+    decision = decide(
+        execution(RUNNING, retries=1),
+        failed,
+        job=job(retries=1),
+        after=61,
+        manifests=known,
+        attempt_over=over,
+        rejection=said(QUOTA, 6),
+    )
+    assert isinstance(decision, Update)
+    assert QUOTA not in decision.change.message
+    asked = decide(
+        execution(RUNNING, decision.change, retries=1),
+        failed,
+        job=job(retries=1),
+        after=66,
+        manifests=known,
+        attempt_over=over,
+        rejection=said(QUOTA, 6),
+    )
+    assert asked == Explain(over)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +295,32 @@ def test_a_pod_that_vanished_is_looked_up_in_the_store() -> None:
     assert isinstance(lost, Wait | Update)
 
 
+def test_a_pod_that_vanishes_late_in_a_long_run_leaves_as_much_time_for_the_next_as_one_that_vanishes_early() -> None:
+    over = NOW + timedelta(hours=2)
+    known = {"attempts_read_for": "pod-1", "attempt_over": over}
+    early = decide(execution(RUNNING), job=job(), after=7203, **known)
+    assert isinstance(early, Update)
+    deadline = 7200 + 360 + 300
+    assert isinstance(decide(execution(RUNNING), job=job(), after=deadline - 1, **known), Update | Explain)
+    asked = said("", deadline, since=over)
+    assert end_of(decide(execution(RUNNING), job=job(), after=deadline, rejection=asked, **known)) is Reason.EVICTED
+
+
+def test_a_nodes_clock_makes_no_deadline_for_the_next_attempt() -> None:
+    ended = terminated(20)
+    ended["terminated"]["finishedAt"] = "2035-01-01T00:00:00Z"
+    decision = decide(
+        execution(RUNNING, retries=1),
+        pod(ended),
+        job=job(retries=1),
+        after=700,
+        manifests={"p1": None},
+        attempt_over=NOW + timedelta(seconds=10),
+        rejection=said("", 700, since=NOW + timedelta(seconds=10)),
+    )
+    assert end_of(decision) is Reason.STORAGE_FAILED
+
+
 def test_a_vanished_attempt_whose_fault_is_retried_does_not_end_a_job_that_goes_on() -> None:
     second = pod(running(), name="pod-2", uid="p2")
     item = execution(RUNNING, retries=1)
@@ -314,12 +390,16 @@ def test_a_pod_that_outlived_its_job_may_still_end_well() -> None:
 # --- after the end
 
 
-def test_after_the_end_the_record_comes_first_whatever_else_is_due() -> None:
-    assert decide(stored(Reason.CELL_FAILED, stored=False), job=job(), after=10**6) == CloseRecord()
+def test_after_the_end_nothing_is_deleted_before_the_record() -> None:
+    assert decide(stored(Reason.CELL_FAILED, stored=False), after=10**6) == CloseRecord()
 
 
-def test_a_job_that_would_go_on_after_the_end_is_stopped_at_once() -> None:
-    assert isinstance(decide(stored(Reason.START_TIMED_OUT), pod(running()), job=job(), after=1), StopJob)
+@pytest.mark.parametrize("kept", [True, False], ids=["recorded", "while the store is away"])
+@pytest.mark.parametrize("pods", [(), (pod(),), (pod(running()),)], ids=["no pod yet", "a pod that starts", "a pod that runs"])
+def test_a_job_that_would_go_on_after_the_end_is_stopped_at_once(kept: bool, pods: tuple[PodFacts, ...]) -> None:
+    assert isinstance(decide(stored(Reason.START_TIMED_OUT, stored=kept), *pods, job=job(), after=1), StopJob)
+    afterwards = decide(stored(Reason.START_TIMED_OUT, stored=kept), *pods, job=job(deleting=True), after=1)
+    assert isinstance(afterwards, Wait if kept else CloseRecord)
 
 
 def test_an_ended_job_stays_for_its_logs_and_goes_then() -> None:

@@ -44,7 +44,7 @@ def test_without_a_file_there_is_the_default_profile() -> None:
     assert read_profiles(Settings(runner_image="runner:1"))["default"].image == "runner:1"
 
 
-@pytest.mark.parametrize("text", ["gpu: {imagee: x}", "gpu: 3", "- a", "{"])
+@pytest.mark.parametrize("text", ["gpu: {imagee: x}", "gpu: 3", "- a", "{", "[" * 10_000])
 def test_profiles_that_cannot_be_used_are_refused_with_the_files_name(tmp_path: Path, text: str) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text(text)

@@ -3,20 +3,23 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from podbook_core.model import Progress
+from podbook_core.acceptance import Refused
+from podbook_core.model import NotebookRef, Progress, Spec
+from podbook_core.profiles import parse_profiles
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.store.keys import attempt_prefix, idempotency_key, result_key
+from podbook_core.store.keys import attempt_prefix, idempotency_key, input_key, result_key
 from podbook_core.transitions import Change
 from podbook_core.validation import ContractValidator
 from podbook_operator.storage import Storage
-from podbook_operator.sweeper import Sweeper
+from podbook_operator.sweeper import Living, Sweeper, living
 
 from .documents import NOW, RUNNING, UID, execution, manifest
 
@@ -82,8 +85,28 @@ async def test_progress_is_untrusted(store: DirectoryStore, storage: Storage, da
     assert await storage.progress(UID, "p1") == expected
 
 
-def sweeper(store: DirectoryStore, now: datetime, *, days: int = 0, alive: tuple[tuple[str, str], ...] = ()) -> Sweeper:
-    async def present() -> tuple[tuple[str, str], ...]:
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"[" * 100_000])
+async def test_a_stored_version_that_cannot_be_read_is_the_notebooks_fault(
+    store: DirectoryStore, storage: Storage, content: bytes
+) -> None:
+    spec = Spec(notebook=NotebookRef(name="double", version="0" * 64))
+    store.put(f"notebooks/double/versions/{spec.notebook.version}/manifest.json", content)
+    answer = await storage.accept(spec, parse_profiles(None))
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.INVALID_NOTEBOOK
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"{}"])
+async def test_a_name_that_points_nowhere_sensible_is_refused_once(store: DirectoryStore, storage: Storage, data: bytes) -> None:
+    store.put("notebooks/analysis/current.json", data)
+    answer = await storage.accept(Spec(notebook=NotebookRef(name="analysis")), parse_profiles(None))
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.INVALID_NOTEBOOK
+    assert "what its name points to cannot be read" in answer.message
+
+
+def sweeper(store: DirectoryStore, now: datetime, *, days: int = 0, alive: tuple[Living, ...] = ()) -> Sweeper:
+    async def present() -> tuple[Living, ...]:
         return alive
 
     return Sweeper(store, alive=present, days=days, clock=lambda: now)
@@ -102,7 +125,7 @@ def test_an_idempotency_key_goes_a_day_after_the_end(store: DirectoryStore) -> N
     item = execution(RUNNING, Change(Reason.CELL_FAILED))
     key = idempotency_key("d1")
     store.put(key, json.dumps({"bodyDigest": "x", "name": item.name, "time": NOW.isoformat()}).encode())
-    asyncio.run(sweeper(store, NOW + timedelta(days=9), alive=((item.name, UID),)).sweep())
+    asyncio.run(sweeper(store, NOW + timedelta(days=9), alive=(Living(item.name, UID),)).sweep())
     assert store.head(key) is not None
     RecordStore(store).close(item, None)
     asyncio.run(sweeper(store, NOW + timedelta(hours=23)).sweep())
@@ -115,7 +138,7 @@ def test_what_an_execution_left_that_is_gone_is_removed_after_a_day(store: Direc
     store.put(result_key(UID, "p1"), manifest().to_json())
     moment = NOW
 
-    async def nobody() -> tuple[tuple[str, str], ...]:
+    async def nobody() -> tuple[Living, ...]:
         return ()
 
     made = Sweeper(store, alive=nobody, days=0, clock=lambda: moment)
@@ -129,5 +152,20 @@ def test_what_an_execution_left_that_is_gone_is_removed_after_a_day(store: Direc
 def test_what_a_living_execution_writes_is_never_touched(store: DirectoryStore) -> None:
     store.put(result_key(UID, "p1"), manifest().to_json())
     for hours in (0, 25, 50):
-        asyncio.run(sweeper(store, NOW + timedelta(hours=hours), alive=(("a", UID),)).sweep())
+        asyncio.run(sweeper(store, NOW + timedelta(hours=hours), alive=(Living("a", UID),)).sweep())
     assert store.list("executions/") != []
+
+
+async def test_inputs_stay_while_an_execution_names_them(store: DirectoryStore) -> None:
+    used, unused = "a" * 64, "b" * 64
+    for digest in (used, unused):
+        store.put(input_key(digest), b"1,2")
+    body = {"metadata": {"name": "x", "uid": "u"}, "spec": {"inputs": [{"name": "a.csv", "sha256": used, "size": 3}]}}
+    made = sweeper(store, datetime.now(UTC) + timedelta(hours=25), alive=(living(body),))
+    assert [await made.sweep() for _ in range(3)] == [0, 1, 0]
+    assert store.list("inputs/") == [input_key(used)]
+
+
+@pytest.mark.parametrize("spec", [{}, {"spec": None}, {"spec": {}}, {"spec": {"inputs": None}}])
+def test_an_execution_need_not_name_inputs(spec: dict[str, Any]) -> None:
+    assert living({"metadata": {"name": "x", "uid": "u"}, **spec}) == Living("x", "u")

@@ -1,8 +1,10 @@
 """A runner to run: notebooks from cell sources, a store in a directory, the program as a subprocess."""
 
 import hashlib
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.notebook_file import code_cell, notebook_document
 
 from podbook_core.attempt import AttemptManifest
 from podbook_core.task import Destination, InputSource, Source, Task
@@ -22,34 +25,12 @@ UID = "0f3c"
 PREFIX = f"executions/{UID}/attempts/"
 
 
-def code(source: str, *tags: str) -> dict[str, Any]:
-    """A code cell."""
-    return {
-        "cell_type": "code",
-        "id": hashlib.sha256(source.encode()).hexdigest()[:8],
-        "metadata": {"tags": list(tags)} if tags else {},
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
-    }
-
-
-def markdown(source: str) -> dict[str, Any]:
-    """A Markdown cell."""
-    return {"cell_type": "markdown", "id": "m" + hashlib.sha256(source.encode()).hexdigest()[:8], "metadata": {}, "source": source}
-
-
 def notebook(*cells: str | dict[str, Any], kernel: str | None = "python3") -> dict[str, Any]:
     """A notebook of nbformat 4; plain texts are code cells."""
     metadata: dict[str, Any] = {"language_info": {"name": "python"}}
     if kernel is not None:
         metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
-    return {
-        "nbformat": 4,
-        "nbformat_minor": 5,
-        "metadata": metadata,
-        "cells": [code(cell) if isinstance(cell, str) else cell for cell in cells],
-    }
+    return notebook_document((code_cell(cell) if isinstance(cell, str) else cell for cell in cells), metadata)
 
 
 def save(value: str, encoder: str = "text") -> str:
@@ -92,6 +73,28 @@ class Finished:
     def outputs(self) -> str:
         """Everything the cells of the executed notebook show, as one text."""
         return json.dumps([cell.get("outputs", []) for cell in self.json("notebook.ipynb")["cells"]], ensure_ascii=False)
+
+
+class Mount:
+    """A Secret as a kubelet mounts it: the file leads through a link to a folder, and a change turns the link to another folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._versions = folder, itertools.count(1)
+        folder.mkdir()
+        self.file = folder / "task.json"
+        self.file.symlink_to("..data/task.json")
+
+    def put(self, document: bytes) -> None:
+        """This is what the Secret holds now."""
+        current, link = self._folder / "..data", self._folder / "..data_tmp"
+        before = current.resolve() if current.exists() else None
+        version = self._folder / f"..version_{next(self._versions)}"
+        version.mkdir()
+        (version / "task.json").write_bytes(document)
+        link.symlink_to(version.name)
+        link.rename(current)
+        if before is not None:
+            shutil.rmtree(before)
 
 
 @dataclass

@@ -43,13 +43,13 @@ def test_a_termination_message_is_always_small_json(message: str, ename: str, ev
 
 
 def test_secrets_are_found_in_every_spelling() -> None:
-    redactor = Redactor([SECRET])
+    redactor = Redactor(lambda: frozenset([SECRET]))
     for spelling in (SECRET, json.dumps(SECRET), html.escape(SECRET), f"before{SECRET}after"):
         scrubbed = redactor.text(spelling)
         assert REPLACEMENT in scrubbed
         assert SECRET[:12] not in scrubbed
     assert json.loads(redactor.text(json.dumps({"a": SECRET}))) == {"a": REPLACEMENT}
-    assert Redactor([]).text(SECRET) == SECRET
+    assert Redactor(frozenset).text(SECRET) == SECRET
 
 
 def test_secrets_of_a_task() -> None:
@@ -74,7 +74,7 @@ def test_secrets_of_a_task() -> None:
 
 
 def test_the_log_keeps_its_end() -> None:
-    log = RunLog(Redactor(["topsecret"]))
+    log = RunLog(Redactor(lambda: frozenset(["topsecret"])))
     log.stream("first\n")
     for number in range(200_000):
         log.stream(f"line {number}\n")
@@ -91,7 +91,7 @@ def test_the_log_keeps_its_end() -> None:
 def test_a_secret_cut_by_the_tail_is_not_half_shown() -> None:
     secret = "s" * 1000
     for shift in range(0, 1200, 100):
-        log = RunLog(Redactor([secret]))
+        log = RunLog(Redactor(lambda: frozenset([secret])))
         log.stream("x" * 5000 + secret + "y" * (MAX_LOG_BYTES - shift))
         assert b"s" * 20 not in log.tail()
 
@@ -122,7 +122,7 @@ def _document(*texts: str) -> dict[str, Any]:
 def test_a_notebook_too_large_gives_up_its_largest_outputs_first() -> None:
     document = _document("small", "L" * 400_000, '\n"\\' * 100_000)
     assert outputs_size(document) > 900_000
-    data, removed = executed_bytes(document, Redactor([]), 600_000)
+    data, removed = executed_bytes(document, Redactor(frozenset), 600_000)
     assert removed == 1
     assert len(data) <= 600_000
     read = json.loads(data)
@@ -130,12 +130,12 @@ def test_a_notebook_too_large_gives_up_its_largest_outputs_first() -> None:
     assert read["cells"][1]["outputs"][0]["text"] == "L" * 400_000
     assert "was removed here" in read["cells"][2]["outputs"][0]["text"]
     assert read["metadata"]["papermill"] == {"duration": 1}
-    data, removed = executed_bytes(_document("small"), Redactor([]), 600_000)
+    data, removed = executed_bytes(_document("small"), Redactor(frozenset), 600_000)
     assert removed == 0
 
 
 def test_a_lone_surrogate_can_be_published() -> None:
-    data, _ = executed_bytes(_document("\ud83d"), Redactor([]), 10_000)
+    data, _ = executed_bytes(_document("\ud83d"), Redactor(frozenset), 10_000)
     assert json.loads(data)["cells"][0]["outputs"][0]["text"] == "?"
 
 
@@ -156,6 +156,16 @@ def test_scraps(kind: str, value: object, expected: str) -> None:
 @pytest.mark.parametrize("hostile", [{}, {"data": None}, {"data": {"application/scrapbook.scrap.text+json": 5}}])
 def test_scraps_of_odd_shapes(hostile: dict[str, Any]) -> None:
     assert _saved(hostile) is None
+
+
+def test_a_scrap_too_deep_to_be_written_is_no_output() -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    text = _saved({"data": {"application/scrapbook.scrap.json+json": {"name": "nbschema_outputs", "data": deep}}})
+    with pytest.raises(AttemptError) as caught:
+        parse_output(text, 1000)
+    assert caught.value.reason is Reason.INVALID_OUTPUT
 
 
 def _saved(*contents: dict[str, Any]) -> str | None:

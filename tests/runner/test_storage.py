@@ -6,10 +6,14 @@ import hashlib
 import http.server
 import json
 import os
+import socket
+import sys
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +21,10 @@ import pytest
 from podbook_core.attempt import AttemptManifest
 from podbook_core.reasons import ExitCode
 from podbook_core.task import Destination, InputSource, Source
+from podbook_runner import connection
+from podbook_runner.publish import Publisher
 
-from .conftest import ATTEMPT, PREFIX, Runner, notebook, save
+from .conftest import ATTEMPT, PREFIX, Mount, Runner, notebook, save
 
 SIGNATURE = "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
 CREDENTIAL = "PODBOOKKEYID/20261121/us-east-1/s3/aws4_request"
@@ -44,6 +50,14 @@ class Bucket:
     """Statuses to answer POSTs with, first to last, before any is taken."""
     refuse: int | None = None
     """Status to answer every POST with."""
+    code: str = "EntityTooLarge"
+    """S3's name of that error."""
+    ended: set[str] = field(default_factory=set)
+    """Policies that are answered so, instead of every POST."""
+    refused: int = 0
+    """How many POSTs were answered so."""
+    hangs_up: bool = False
+    """Whether it closes the connection after each answer."""
 
 
 @pytest.fixture
@@ -64,8 +78,8 @@ def bucket() -> Iterator[Bucket]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if made.refuse is not None:
-                self._answer(made.refuse, b"<Error><Code>EntityTooLarge</Code><Policy>" + FIELDS["policy"].encode())
+            if made.refuse is not None and not made.ended:
+                self._refuse(made.refuse)
                 return
             if made.failures:
                 self._answer(made.failures.pop(0), b"")
@@ -84,14 +98,23 @@ def bucket() -> Iterator[Bucket]:
                     fields.append((name, ""))
                 else:
                     fields.append((name, payload.decode()))
+            if made.refuse is not None and dict(fields)["policy"] in made.ended:
+                self._refuse(made.refuse)
+                return
             made.forms.append(fields)
             key = dict(fields)["key"]
             made.stored[key] = content
             made.order.append(key)
             self._answer(204, b"")
 
+        def _refuse(self, status: int) -> None:
+            made.refused += 1
+            self._answer(status, f"<Error><Code>{made.code}</Code><Policy>{FIELDS['policy']}".encode())
+
         def _answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
+            if made.hangs_up:
+                self.send_header("Connection", "close")
             if status != 204:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -245,6 +268,72 @@ def test_a_store_that_refuses(runner: Runner, bucket: Bucket) -> None:
     assert done.exit_code == ExitCode.STORAGE_FAILED
     assert "HTTP 400 (EntityTooLarge)" in done.printed
     assert FIELDS["policy"] not in done.printed
+
+
+TEMPORARY = {**FIELDS, "x-amz-security-token": "t" * 40}
+RENEWED = {**TEMPORARY, "policy": "cmVuZXdlZA==", "x-amz-signature": "e" * 64}
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "ExpiredToken"), (403, "InvalidAccessKeyId")])
+def test_access_that_has_ended_is_waited_for(runner: Runner, bucket: Bucket, status: int, code: str) -> None:
+    """The operator was away when the credentials ended, and comes back while the results wait to be stored."""
+    bucket.refuse, bucket.code, bucket.ended = status, code, {TEMPORARY["policy"]}
+    mount = Mount(runner.folder / "mounted")
+    task = runner.task(notebook(save("1")), destination=Destination("post", f"{bucket.url}/bucket", PREFIX, TEMPORARY))
+    mount.put(task.to_json())
+    started = runner.start(task, arguments=["--task", str(mount.file)])
+    started.wait_for(lambda: bucket.refused >= 3)
+    assert bucket.stored == {}
+    mount.put(replace(task, destination=Destination("post", f"{bucket.url}/bucket", PREFIX, RENEWED)).to_json())
+    done = started.wait()
+    assert done.exit_code == ExitCode.SUCCEEDED, done.printed
+    assert bucket.order[-1] == f"{PREFIX}{ATTEMPT}/result.json"
+    assert all(RENEWED.items() <= dict(form).items() for form in bucket.forms)
+
+
+def test_access_that_has_ended_and_is_never_renewed(runner: Runner, bucket: Bucket) -> None:
+    bucket.refuse, bucket.code = 400, "ExpiredToken"
+    destination = Destination("post", f"{bucket.url}/bucket", PREFIX, TEMPORARY)
+    done = runner.run(notebook("1"), destination=destination, publish_timeout_seconds=2)
+    assert done.exit_code == ExitCode.STORAGE_FAILED
+    assert "HTTP 400 (ExpiredToken)" in done.printed
+
+
+def test_what_was_refused_is_sent_again_when_the_access_was_renewed_meanwhile(bucket: Bucket) -> None:
+    bucket.refuse, bucket.code, bucket.ended = 403, "AccessDenied", {FIELDS["policy"]}
+    old, new = (Destination("post", f"{bucket.url}/bucket", PREFIX, fields) for fields in (FIELDS, {**FIELDS, "policy": "renewed"}))
+    publisher = Publisher(lambda: new if bucket.refused else old, PREFIX)
+    stored = publisher.put("a.txt", b"data", "text/plain", lambda: time.monotonic() + 60)
+    publisher.close()
+    assert stored.size == 4
+    assert (bucket.refused, bucket.stored) == (1, {f"{PREFIX}a.txt": b"data"})
+
+
+def test_a_store_that_hangs_up_after_each_answer(bucket: Bucket) -> None:
+    bucket.hangs_up = True
+    destination = _post(bucket)
+    publisher = Publisher(lambda: destination, PREFIX)
+    for name in ("a.txt", "b.txt"):
+        publisher.put(name, b"data", "text/plain")
+    publisher.close()
+    assert bucket.order == [f"{PREFIX}a.txt", f"{PREFIX}b.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse where Linux says nothing")
+def test_a_store_on_a_way_that_leads_nowhere_is_given_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it might take to answer: a new connection may find the way."""
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.2)
+    with ExitStack() as open_sockets:
+        listener = open_sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # its queue is full from the first or second one on, and what comes then is lost without a word
+            caller = open_sockets.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        host, port = listener.getsockname()
+        with pytest.raises(TimeoutError):
+            connection.connect(urllib.parse.urlsplit(f"http://{host}:{port}/bucket"), 3600)
 
 
 def test_a_store_that_stays_away(runner: Runner) -> None:

@@ -8,15 +8,16 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from tests.notebook_file import code_cell, markdown_cell
 
 from podbook_core.reasons import ExitCode, Reason
 
-from .conftest import UID, Runner, code, markdown, notebook, save
+from .conftest import UID, Runner, notebook, save
 
 
 def test_two_cells_with_html(runner: Runner) -> None:
     done = runner.run(
-        notebook(markdown("# Sums"), code("x = 1\ny = 2", "parameters"), "print('sum', x + y)"),
+        notebook(markdown_cell("# Sums"), code_cell("x = 1\ny = 2", "parameters"), "print('sum', x + y)"),
         parameters={"x": 40},
         html=True,
         report=True,
@@ -48,7 +49,7 @@ def test_manifest_lists_what_is_stored(runner: Runner) -> None:
 
 
 def test_html_needs_nothing_from_elsewhere(runner: Runner) -> None:
-    done = runner.run(notebook(markdown("$x^2$\n\n```mermaid\ngraph TD; A-->B;\n```"), "1"), html=True, report=True)
+    done = runner.run(notebook(markdown_cell("$x^2$\n\n```mermaid\ngraph TD; A-->B;\n```"), "1"), html=True, report=True)
     for name in ("report.html", "report-no-input.html"):
         page = done.text(name)
         assert re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//[^"'> ]+""", page) == []
@@ -96,7 +97,7 @@ def test_clean_exit_ends_the_notebook_early(runner: Runner, source: str, ran_on:
 
 
 def test_a_cell_that_may_fail_does_not_fail_the_run(runner: Runner) -> None:
-    done = runner.run(notebook(code("1/0", "raises-exception"), "print('went', 'on')"))
+    done = runner.run(notebook(code_cell("1/0", "raises-exception"), "print('went', 'on')"))
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
     assert "went on" in done.outputs()
     assert len(done.sources()) == 2

@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.notebook_file import code_cell, markdown_cell
 
 from podbook_core.attempt import CellError
 from podbook_core.reasons import ExitCode, outcome_of_exit_code
 
-from .conftest import Finished, Runner, code, markdown, notebook, save
+from .conftest import Finished, Runner, notebook, save
 
 
 def assert_ended(done: Finished, exit_code: ExitCode) -> None:
@@ -23,7 +24,9 @@ def assert_ended(done: Finished, exit_code: ExitCode) -> None:
 
 def test_a_raising_cell(runner: Runner) -> None:
     done = runner.run(
-        notebook(markdown("text"), code("d = 1", "parameters"), save("{'partial': 1}"), "1 / d", "print('un' + 'reached')"),
+        notebook(
+            markdown_cell("text"), code_cell("d = 1", "parameters"), save("{'partial': 1}"), "1 / d", "print('un' + 'reached')"
+        ),
         parameters={"d": 0},
         html=True,
         report=True,
@@ -116,7 +119,11 @@ def test_a_kernel_whose_program_is_missing(runner: Runner) -> None:
         (b"[]", "no notebook"),
         (b'{"a": 1}', "no notebook"),
         (b"\xff\xfe\x00", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (
+            json.dumps(notebook("1")).replace('"python"}', '"python", "deep": ' + "[" * 600 + "]" * 600 + "}").encode(),
+            "at most 200",
+        ),
         (json.dumps({"nbformat": 3, "metadata": {}, "worksheets": []}).encode(), "jupyter nbconvert --to notebook --nbformat 4"),
         (json.dumps({"nbformat": 5, "metadata": {}, "cells": []}).encode(), "formats up to 4"),
         (json.dumps({"nbformat": 4, "metadata": {}}).encode(), "no list of cells"),
@@ -274,7 +281,7 @@ def test_many_small_outputs_over_the_limit(runner: Runner) -> None:
 
 
 def test_a_document_nbconvert_cannot_render(runner: Runner) -> None:
-    done = runner.run(notebook(markdown("![picture](attachment:nowhere.png)"), "1"), html=True)
+    done = runner.run(notebook(markdown_cell("![picture](attachment:nowhere.png)"), "1"), html=True)
     assert_ended(done, ExitCode.RENDER_FAILED)
     assert "notebook.ipynb" in done.names
     assert "report.html" not in done.names
@@ -325,3 +332,14 @@ def test_messages_that_are_no_valid_output(runner: Runner) -> None:
     assert "still here" in done.outputs()
     assert "and here" in done.outputs()
     assert "no valid output" in done.text("log.txt")
+
+
+@pytest.mark.parametrize("levels", [250, 600])  # a kernel of 3.12 cannot send what is much deeper
+def test_an_output_of_absurd_depth_is_left_out_and_the_rest_counts(runner: Runner, levels: int) -> None:
+    deep = f"import sys; sys.setrecursionlimit(100_000)\nv = 1\nfor _ in range({levels}): v = [v]\n"
+    show = "from IPython.display import display\ndisplay({'application/json': v, 'text/plain': 'deep'}, raw=True)\nprint('after')"
+    done = runner.run(notebook(deep + show, save("'fine'")), html=True)
+    assert done.exit_code == 0, done.printed
+    assert "after" in done.outputs()
+    assert "application/json" not in done.outputs()
+    assert done.json("output.json") == "fine"

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,20 @@ def test_a_missing_object(store: ObjectStore) -> None:
     assert store.head("a/missing") is None
     store.delete("a/missing")
     assert store.delete_prefix("a/") == 0
+
+
+def test_when_an_object_was_written_is_known(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    store.put("folder/a", b"x")
+    first = store.modified("folder/a")
+    assert first is not None
+    assert before <= first <= datetime.now(UTC) + timedelta(seconds=2)
+    store.put("folder/a", b"x")
+    again = store.modified("folder/a")
+    assert again is not None
+    assert again >= first
+    assert first.utcoffset() == again.utcoffset() == timedelta(0)
+    assert [store.modified(key) for key in ("folder", "folder/b", "folder/a/b", "..")] == [None] * 4
 
 
 def test_a_folder_is_no_object(store: ObjectStore) -> None:

@@ -29,6 +29,9 @@ class LiveExecutions:
 
     def __init__(self) -> None:
         self._items: dict[str, NotebookExecution] = {}
+        self._waiting: set[str] = set()
+        """Names of those that have not begun to run, so that nobody has to count them one by one."""
+        self._newest = 0
         self._gone: dict[str, int] = {}
         """Uids of what was removed, with the number it was last seen at: late news of these is no news."""
         self._followers: dict[str, set[asyncio.Event]] = {}
@@ -44,7 +47,17 @@ class LiveExecutions:
 
     def waiting(self) -> int:
         """How many have not begun to run."""
-        return sum(item.status.phase is Phase.PENDING for item in self._items.values())
+        return len(self._waiting)
+
+    @property
+    def newest(self) -> int:
+        """The highest resource version heard of, as a number."""
+        return self._newest
+
+    def is_current(self, name: str, uid: str, version: str) -> bool:
+        """Whether exactly this state of an execution is the one that is known."""
+        known = self._items.get(name)
+        return known is not None and known.metadata.resource_version == version and known.uid == uid
 
     def learn(self, execution: NotebookExecution) -> NotebookExecution:
         """Take a state from the watch, or from an answer to this replica; what is older than what is known is ignored.
@@ -52,33 +65,46 @@ class LiveExecutions:
         Returns:
             The newest known state.
         """
-        known = self._items.get(execution.name)
+        known, number = self._items.get(execution.name), _number(execution)
+        self._newest = max(self._newest, number)
         if execution.uid in self._gone:
             return known or execution
-        if known is not None and _number(known) > _number(execution):
+        if known is not None and _number(known) > number:
             return known
         self._items[execution.name] = execution
+        if execution.status.phase is Phase.PENDING:
+            self._waiting.add(execution.name)
+        else:
+            self._waiting.discard(execution.name)
         if known is None or known.metadata.resource_version != execution.metadata.resource_version:
             self._tell(execution.name)
         return execution
 
     def forget(self, name: str, uid: str, number: int) -> None:
         """An execution is gone, as of a resource version."""
+        self._newest = max(self._newest, number)
         self._gone[uid] = number
         known = self._items.get(name)
         if known is not None and known.uid == uid:
-            del self._items[name]
-            self._tell(name)
+            self._drop(name)
 
-    def replace(self, executions: Iterable[NotebookExecution], number: int) -> None:
-        """Take a complete list as of a resource version. What this replica created later than that stays."""
+    def replace(self, executions: Iterable[NotebookExecution], number: int, *, asked_at: int = 0) -> None:
+        """Take a complete list as of a resource version. What this replica created later than that stays.
+
+        Args:
+            executions: the list.
+            number: the resource version it is of.
+            asked_at: :attr:`newest` when it was asked for. A list from before that comes of a cluster that was set back to an earlier
+                state: what was heard until then has not happened, and goes, however new it looks.
+        """
         listed = {item.name: item for item in executions}
+        set_back = number < asked_at
+        self._newest = number if set_back else max(self._newest, number)
         # No event about something older than this list can come any more.
-        self._gone = {uid: seen for uid, seen in self._gone.items() if seen > number}
+        self._gone = {} if set_back else {uid: seen for uid, seen in self._gone.items() if seen > number}
         for name, known in list(self._items.items()):
-            if name not in listed and _number(known) <= number:
-                del self._items[name]
-                self._tell(name)
+            if set_back or (name not in listed and _number(known) <= number):
+                self._drop(name)
         for item in listed.values():
             self.learn(item)
 
@@ -115,6 +141,11 @@ class LiveExecutions:
                     return
             else:
                 await changed.wait()
+
+    def _drop(self, name: str) -> None:
+        del self._items[name]
+        self._waiting.discard(name)
+        self._tell(name)
 
     def _tell(self, name: str) -> None:
         for changed in self._followers.get(name, ()):

@@ -210,7 +210,7 @@ class NotebooksFolder:
     def _remembered(self) -> set[str]:
         try:
             names = json.loads(self._state_file.read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return set()
         except OSError as error:
             raise StoreUnavailableError(f"cannot read {self._state_file}: {error.strerror or error}") from error

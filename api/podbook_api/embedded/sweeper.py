@@ -16,6 +16,7 @@ from podbook_core.model import NotebookExecution
 from podbook_core.store.base import ObjectStore, StoreError
 from podbook_core.store.keys import execution_prefix
 from podbook_core.sweeping import StoreSweep
+from podbook_core.unused_inputs import UnusedInputs
 
 __all__ = ["Sweeper"]
 
@@ -48,6 +49,7 @@ class Sweeper:
         self._live = live
         self._clock = clock
         self._sweep = StoreSweep(store, days=retention_days, clock=clock)
+        self._inputs = UnusedInputs(store, clock=clock)
         self._threads = Threads(1)
         self._task: asyncio.Task[None] | None = None
 
@@ -78,6 +80,8 @@ class Sweeper:
         removed += await self._threads.run(self._sweep.remove_idempotency, digests, names)
         removed += await self._threads.run(self._sweep.remove_unrecorded, orphans - uids)
         removed += await self._threads.run(self._remove_work, folders - uids)
+        if not await self._threads.run(self._damaged):
+            removed += await self._threads.run(self._inputs.remove, {file.sha256 for item in live for file in item.spec.inputs})
         if removed:
             _LOG.info("removed %d expired or forgotten things", removed)
         return removed
@@ -94,10 +98,14 @@ class Sweeper:
             await asyncio.sleep(_EVERY_SECONDS)
 
     def _orphan_candidates(self) -> set[str]:
-        if any(self._data.live.glob("*.damaged")):
-            return set()  # a person may still mend the document and want its results
+        if self._damaged():
+            return set()
         limit = (self._clock() - retention.ORPHAN_AGE).timestamp()
         return {uid for uid in self._sweep.unrecorded() if self._changed(uid) < limit}
+
+    def _damaged(self) -> bool:
+        """Whether a document lies aside that a person may still mend, and want results and inputs of."""
+        return any(self._data.live.glob("*.damaged"))
 
     def _changed(self, uid: str) -> float:
         folder = self._data.store / execution_prefix(uid)

@@ -166,7 +166,9 @@ async def list_executions(
 ) -> Response:
     """List the caller's executions (all of them with a scope on `executions/*`), live and past ones together.
 
-    A page may be short, or empty, and still have a nextCursor: the search goes on there.
+    A page may be short, or empty, and still have a nextCursor: the search goes on there. While the place where executions run cannot be
+    reached, the answer is 503 with Retry-After; only a list of ends (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end)
+    is told then, from what is stored.
     """
     labels = dict(_label(text) for text in label or ())
     page = await parts.executions.page(caller, Filters(notebook, phase, reason, labels), limit=limit, cursor=cursor)
@@ -195,7 +197,11 @@ def _label(text: str) -> tuple[str, str]:
     },
 )
 async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Read an execution, alive or ended; with `If-None-Match` only when it has changed."""
+    """Read an execution, alive or ended; with `If-None-Match` only when it has changed.
+
+    While the place where executions run cannot be reached, those that have ended are read from what is stored, and for the others the
+    answer is 503 with Retry-After.
+    """
     return _tagged(await parts.executions.find(caller, execution_id), request)
 
 

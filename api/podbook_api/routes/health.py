@@ -1,5 +1,6 @@
 """Whether the service lives and is ready, its metrics, and its documentation. None of these needs a key."""
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable
@@ -10,6 +11,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from podbook_api.backends.base import BackendUnavailableError
 from podbook_api.dependencies import ServicesDep, presented_key
 from podbook_api.keys import Caller
 from podbook_api.routes.notebooks import notebook_schema
@@ -68,10 +70,11 @@ async def _fails(name: str, check: Awaitable[None]) -> bool:
 
 @router.get("/metrics")
 async def metrics(parts: ServicesDep) -> Response:
-    """Metrics for Prometheus: counts, never names or ids."""
+    """Metrics for Prometheus: counts, never names or ids. What is not known while the backend is away is left out."""
     parts.metrics.live.clear()
-    for reason, number in Counter(execution.status.reason for execution in await parts.context.backend.live()).items():
-        parts.metrics.live.labels(str(reason)).set(number)
+    with contextlib.suppress(BackendUnavailableError):
+        for reason, number in Counter(execution.status.reason for execution in await parts.context.backend.live()).items():
+            parts.metrics.live.labels(str(reason)).set(number)
     return Response(parts.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

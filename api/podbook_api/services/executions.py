@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
-from pydantic import ValidationError
 
-from podbook_api.backends.base import StillActiveError
+from podbook_api.backends.base import BackendUnavailableError, StillActiveError
 from podbook_api.cache import LruCache
 from podbook_api.context import Context
 from podbook_api.keys import Caller
 from podbook_api.problems import Code, ProblemError
+from podbook_api.services.records import ReadableRecords
 from podbook_api.threads import Threads, gather
 from podbook_core.history import Cursor, Entry, InvalidCursorError, merge, milliseconds, parse_index_key, scope_prefix, start_after
 from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Phase, Reason
+from podbook_core.reasons import Phase, Reason, is_terminal
 from podbook_core.record import Record, RecordStore
+from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["ExecutionService", "Filters", "Page", "is_settled"]
 
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 SCANNED_PER_PAGE = 2000
 """Index entries one page may look at; a page may be short, or even empty, and still have a next one."""
 _CHUNK = 200
+_ENDS = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
 _RECORDS_KEPT = 256
 
 
@@ -36,6 +38,11 @@ class Filters:
     phase: Phase | None = None
     reason: Reason | None = None
     labels: Mapping[str, str] | None = None
+
+    @property
+    def only_ended(self) -> bool:
+        """Whether nothing that has not ended can be in the list."""
+        return (self.phase is not None and self.phase in _ENDS) or (self.reason is not None and is_terminal(self.reason))
 
     def match_entry(self, entry: Entry) -> bool:
         """What an index entry alone can tell."""
@@ -72,6 +79,7 @@ class ExecutionService:
     def __init__(self, context: Context, *, threads: Threads) -> None:
         self._context = context
         self._records = RecordStore(context.store)
+        self._readable = ReadableRecords(context.store)
         self._threads = threads
         self._kept: LruCache[str, Record] = LruCache(_RECORDS_KEPT)
 
@@ -81,42 +89,73 @@ class ExecutionService:
         Raises:
             ProblemError: 404 when there is none; the same when it is another caller's.
         """
-        execution = await self._context.backend.get(name)
-        if execution is None:
-            record = await self.record(name)
-            execution = None if record is None else record.execution
+        execution = await self.lookup(name)
         if execution is None or not visible(caller, execution, action):
             raise _not_found(name)
         return execution
 
+    async def lookup(self, name: str) -> NotebookExecution | None:
+        """The newest execution of a name, whoever's it is, alive or from its record; None when there is none.
+
+        Raises:
+            BackendUnavailableError: the backend is away, and no record tells of an end, which would hold without it.
+        """
+        try:
+            execution = await self._context.backend.get(name)
+        except BackendUnavailableError:
+            record = await self.record(name)
+            if record is None:
+                raise
+            return record.execution
+        if execution is not None:
+            return execution
+        record = await self.record(name)
+        return None if record is None else record.execution
+
     async def record(self, name: str) -> Record | None:
         """The record of the newest ended execution of a name."""
-        return await self._threads.run(self._records.read_by_name, name)
+        return await self._threads.run(self._readable.read_by_name, name)
 
     async def record_of(self, execution: NotebookExecution) -> Record | None:
         """The record of one execution, None while it has none."""
         return await self._threads.run(self._read, execution.uid)
 
+    async def record_again(self, execution: NotebookExecution) -> Record | None:
+        """The same, from the store: where a result is not what the record says, ``reindex`` may have written that again."""
+        self._kept.drop(execution.uid)
+        return await self.record_of(execution)
+
     async def wait(self, execution: NotebookExecution, seconds: float) -> NotebookExecution:
-        """The execution once it is settled, or as it is when the time is over."""
+        """The execution once it is settled, or as it is when the time is over.
+
+        An outage ends the wait, too: the execution was accepted, and an error would make its caller submit it again.
+        """
         if is_settled(execution):
             return execution
         latest = execution
-        with anyio.move_on_after(seconds):
-            async with self._context.backend.watch(execution.name) as changes:
-                async for latest in changes:
-                    if is_settled(latest):
-                        return latest
-        if is_settled(latest):
+        try:
+            with anyio.move_on_after(seconds):
+                async with self._context.backend.watch(execution.name) as changes:
+                    async for latest in changes:
+                        if is_settled(latest):
+                            return latest
+            if is_settled(latest):
+                return latest
+            # The watch ended or the time is over: an execution that has left the backend has a record.
+            record = await self.record_of(execution)
+        except (BackendUnavailableError, StoreUnavailableError) as error:
+            _log.warning("execution %s cannot be waited for: %s", execution.name, error)
             return latest
-        # The watch ended or the time is over: an execution that has left the backend has a record.
-        record = await self.record_of(execution)
         return latest if record is None else record.execution
 
     async def page(self, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page:
         """One page of executions, newest first, live and past in one list.
 
+        While the backend is away, a list of nothing but ends is told from the records alone; one whose record is still being written
+        is missing there.
+
         Raises:
+            BackendUnavailableError: the backend is away, and the list would have to hold what has not ended.
             ProblemError: 400 when the cursor is none.
         """
         try:
@@ -126,7 +165,7 @@ class ExecutionService:
         # Live ones first: an execution that ends in between is then in both lists, where the other way round it would be in none.
         live = {
             execution.uid: execution
-            for execution in await self._context.backend.live()
+            for execution in await self._live(filters)
             if visible(caller, execution, "read") and filters.match(execution)
         }
         live_entries = sorted((_entry(item) for item in live.values()), key=lambda entry: entry.order)
@@ -173,6 +212,14 @@ class ExecutionService:
         if record is not None:
             await self._threads.run(self._records.forget, record)
 
+    async def _live(self, filters: Filters) -> list[NotebookExecution]:
+        try:
+            return await self._context.backend.live()
+        except BackendUnavailableError:
+            if filters.only_ended:
+                return []
+            raise
+
     async def _past(
         self, caller: Caller, filters: Filters, *, limit: int, position: Cursor | None
     ) -> tuple[list[Entry], dict[str, Record], Entry | None]:
@@ -210,16 +257,11 @@ class ExecutionService:
         return list(zip(entries, await gather(calls, self._threads), strict=True))
 
     def _read(self, uid: str) -> Record | None:
-        """A record, which never changes once it is there."""
+        """A record, which does not change once it is there, but by ``reindex``: see :meth:`record_again`."""
         known = self._kept.get(uid)
         if known is not None:
             return known
-        try:
-            found = self._records.read(uid)
-        except ValidationError as error:
-            # One unreadable record (a newer version's, a damaged one) must not take every list along.
-            _log.error("the record of %s cannot be read: %s problem(s)", uid, error.error_count())
-            return None
+        found = self._readable.read(uid)
         if found is not None:
             self._kept.put(uid, found)
         return found

@@ -10,6 +10,7 @@ from podbook_api.keys import Caller
 from podbook_api.problems import Code, ProblemError
 from podbook_api.resources import NotebookResource, VersionEntry
 from podbook_api.services.publication import Submission, check_submission
+from podbook_api.shared_calls import SharedCalls
 from podbook_api.threads import Threads, gather
 from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
@@ -48,6 +49,7 @@ class NotebookService:
         self._versions = VersionStore(context.store)
         self._threads, self._checks = threads, checks
         self._kept: LruCache[tuple[str, str], Published] = LruCache(_KEPT)
+        self._currents: SharedCalls[str, Published | None] = SharedCalls(lambda name: threads.run(self._current, name))
 
     async def listing(self, caller: Caller) -> list[NotebookResource]:
         """Every notebook the caller may see, by name; broken ones with their reason."""
@@ -86,7 +88,8 @@ class NotebookService:
         broken = self._context.catalogue.broken()
         if name in broken:
             raise ProblemError(409, Code.NOTEBOOK_BROKEN, f"notebook {name} cannot be run: {broken[name]}")
-        found = await self._threads.run(self._current, name)
+        # Every submission asks, and the answer must be as new as the newest publication, through whichever replica.
+        found = await self._currents.answer(name)
         if found is None:
             raise _not_found(name)
         return found

@@ -62,7 +62,7 @@ class ResultService:
         if execution.status.reason is not Reason.SUCCEEDED:
             raise failed_run(execution)
         found = record.find(OUTPUT_FILE)
-        return None if found is None else await self._open(found)
+        return None if found is None else await self._open(execution, found)
 
     async def artifact(self, execution: NotebookExecution, name: str) -> Artifact:
         """One of :data:`ARTIFACTS`, also of a failed run.
@@ -74,7 +74,7 @@ class ResultService:
         found = record.find(ARTIFACTS[name])
         if found is None:
             raise _no_result(execution, name)
-        return await self._open(found)
+        return await self._open(execution, found)
 
     async def file(self, execution: NotebookExecution, path: str) -> Artifact:
         """A file the notebook published, by its path.
@@ -86,7 +86,7 @@ class ResultService:
         found = record.find(FILES_FOLDER + path)
         if found is None:
             raise _no_result(execution, f"file {path[:200]!r}")
-        return await self._open(found)
+        return await self._open(execution, found)
 
     async def files(self, execution: NotebookExecution) -> list[RecordedObject]:
         """Every file the notebook published."""
@@ -98,7 +98,7 @@ class ResultService:
         record = await self._executions.record_of(execution)
         if record is not None:
             found = record.find(LOG_FILE)
-            return b"" if found is None else await self._open(found)
+            return b"" if found is None else await self._open(execution, found)
         key = await self._newest(execution.uid, LOG_FILE)
         return b"" if key is None else await self._threads.run(self._tail, key, MAX_LOG_BYTES)
 
@@ -144,20 +144,25 @@ class ResultService:
             raise not_finished(execution, "try again in a moment")
         return record
 
-    async def _read(self, recorded: RecordedObject) -> bytes:
+    async def _open(self, execution: NotebookExecution, recorded: RecordedObject) -> Artifact:
         try:
-            return (await self._threads.run(self._store.get, recorded.key, if_match=recorded.etag)).data
+            return await self._pinned(recorded)
         except (KeyNotFoundError, PreconditionFailedError):
-            raise _changed(recorded) from None
+            again = await self._executions.record_again(execution)
+        found = None if again is None else again.find(recorded.name)
+        if found is None or found == recorded:
+            raise _changed(recorded)
+        try:
+            return await self._pinned(found)
+        except (KeyNotFoundError, PreconditionFailedError):
+            raise _changed(found) from None
 
-    async def _open(self, recorded: RecordedObject) -> Artifact:
+    async def _pinned(self, recorded: RecordedObject) -> Artifact:
         if recorded.size <= _IN_MEMORY:
-            return Artifact(recorded, await self._read(recorded))
+            stored = await self._threads.run(self._store.get, recorded.key, if_match=recorded.etag)
+            return Artifact(recorded, stored.data)
         context = self._store.open(recorded.key, if_match=recorded.etag)
-        try:
-            opened = await self._threads.run(context.__enter__)
-        except (KeyNotFoundError, PreconditionFailedError):
-            raise _changed(recorded) from None
+        opened = await self._threads.run(context.__enter__)
         return Artifact(recorded, self._chunks(context, opened))
 
     async def _chunks(self, context: AbstractContextManager[OpenObject], opened: OpenObject) -> AsyncIterator[bytes]:

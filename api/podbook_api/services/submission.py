@@ -12,6 +12,7 @@ from podbook_api.context import Context
 from podbook_api.keys import Caller
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.services import idempotency
+from podbook_api.services.executions import ExecutionService
 from podbook_api.services.notebooks import NotebookService
 from podbook_api.threads import Threads
 from podbook_core.acceptance import Accepted, Refused, accept
@@ -28,7 +29,6 @@ from podbook_core.names import (
 )
 from podbook_core.profiles import DEFAULT_PROFILE
 from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
 from podbook_core.store.keys import input_key
 from podbook_core.versions import Version
 
@@ -69,10 +69,11 @@ class Submitted:
 class Submitter:
     """Creates executions."""
 
-    def __init__(self, context: Context, notebooks: NotebookService, *, threads: Threads, checks: Threads) -> None:
+    def __init__(
+        self, context: Context, notebooks: NotebookService, executions: ExecutionService, *, threads: Threads, checks: Threads
+    ) -> None:
         self._context = context
-        self._notebooks = notebooks
-        self._records = RecordStore(context.store)
+        self._notebooks, self._executions = notebooks, executions
         self._threads, self._checks = threads, checks
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
@@ -82,9 +83,12 @@ class Submitter:
         Raises:
             ProblemError: it could not, with what would be right.
         """
+        self._authorise(caller, wish.spec.notebook.name)
+        return await self._check(caller, wish)
+
+    async def _check(self, caller: Caller, wish: Wish) -> Accepted:
+        """The check of a caller that may run the notebook."""
         spec = wish.spec
-        name = spec.notebook.name
-        self._authorise(caller, name)
         wrong = label_errors(wish.labels)
         if wrong:
             text = "; ".join(f"{item.path}: {item.problem}; expected {item.expected}" for item in wrong[:3])
@@ -96,7 +100,7 @@ class Submitter:
                 Code.PARAMETERS_TOO_LARGE,
                 f"the parameters are {size} bytes as JSON; at most {MAX_PARAMETERS_BYTES} are allowed: send large data as input files",
             )
-        version = await self._notebooks.version(name, spec.notebook.version)
+        version = await self._notebooks.version(spec.notebook.name, spec.notebook.version)
         wanted = spec.model_copy(update={"submitted_by": caller.id})
         decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
         if isinstance(decision, Refused):
@@ -113,7 +117,7 @@ class Submitter:
         name = wish.spec.notebook.name
         self._authorise(caller, name)
         if wish.key is None:
-            accepted = await self.check(caller, wish)
+            accepted = await self._check(caller, wish)
             return await self._create(caller, wish, accepted, execution_name(name))
         digest = idempotency_digest(caller.id or "", name, wish.key)
         # Within this process the lookup and the creation are one step: a run that is created, ends and leaves the backend between
@@ -128,14 +132,14 @@ class Submitter:
         replacing: str | None = None
         if known is not None:
             entry, etag = known
-            execution = await self._find(entry.name)
+            execution = await self._executions.lookup(entry.name)
             if idempotency.expired(entry, execution, now=now):
                 replacing = etag
             else:
                 self._same_body(entry, body)
                 if execution is not None:
                     return Submitted(execution, replayed=True)
-        accepted = await self.check(caller, wish)
+        accepted = await self._check(caller, wish)
         mine = idempotency.Entry(body, execution_name_for_key(wish.spec.notebook.name, digest), now)
         if known is None or replacing is not None:
             winner = await self._threads.run(idempotency.claim, self._context.store, digest, mine, replacing=replacing)
@@ -166,17 +170,10 @@ class Submitter:
             return Submitted(await self._context.backend.create(execution), replayed=False)
         except AlreadyExistsError as error:
             # Only a name made of an idempotency key meets itself: another replica was faster with the same request.
-            existing = error.existing or await self._find(name)
+            existing = error.existing or await self._executions.lookup(name)
             if existing is None:
                 raise
             return Submitted(existing, replayed=True)
-
-    async def _find(self, name: str) -> NotebookExecution | None:
-        live = await self._context.backend.get(name)
-        if live is not None:
-            return live
-        record = await self._threads.run(self._records.read_by_name, name)
-        return None if record is None else record.execution
 
     def _authorise(self, caller: Caller, name: str) -> None:
         if caller.may("notebooks", name, "run"):

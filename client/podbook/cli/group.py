@@ -40,7 +40,7 @@ COMMANDS = MappingProxyType(
         "notebooks": Entry("podbook.cli.notebooks", "notebooks", "List the published notebooks."),
         "publish": Entry("podbook.cli.notebooks", "publish", "Publish a notebook, or every notebook of a folder."),
         "unpublish": Entry("podbook.cli.notebooks", "unpublish", "Take notebooks off the list."),
-        "reindex": Entry("podbook.cli.reindex", "reindex", "Make the lists of a data directory anew from its records."),
+        "reindex": Entry("podbook.cli.reindex", "reindex", "Set a data directory right from its records, after a restore."),
         "keys": Entry("podbook.cli.keys", "keys", "Create, list and revoke API keys in a keys file.", "api"),
     }
 )

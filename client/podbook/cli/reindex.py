@@ -1,4 +1,4 @@
-"""``podbook reindex``: the lists of a data directory made anew from its records."""
+"""``podbook reindex``: a data directory set right from its records."""
 
 from pathlib import Path
 
@@ -22,15 +22,16 @@ __all__ = ["reindex"]
     help="Folder that keeps executions and results, as given to serve.",
 )
 def reindex(data_dir: Path) -> int:
-    """Make the lists anew from the records, after a restore or damage.
+    """Make the lists anew from the records and pin the results that were copied, after a restore or damage.
 
-    Safe while a server runs on the same folder. On Kubernetes: python -m podbook_operator.reindex.
+    Names every result that is missing or has another content than its record says. Safe while a server runs on the same folder. On
+    Kubernetes: python -m podbook_operator.reindex.
     """
     if not (data_dir / "store").is_dir():
         raise Failure(f"{data_dir} is no data directory of podbook serve: it has no folder store")
     try:
-        indexed, removed = rebuild_index(DirectoryStore(data_dir / "store"))
+        rebuilt = rebuild_index(DirectoryStore(data_dir / "store"), lambda line: click.echo(line, err=True))
     except StoreUnavailableError as error:
         raise Failure(str(error)) from error
-    click.echo(f"{indexed} records indexed, {removed} entries without a record removed")
+    click.echo(str(rebuilt))
     return 0

@@ -18,6 +18,7 @@ from typing import Any
 import click
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from typing_extensions import override
 
 from podbook.cli.failure import Failure, printable
@@ -129,6 +130,8 @@ def _settings(given: dict[str, Any]) -> ApiSettings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "_".join(map(str, first["loc"]))
         raise SetupError(f"--{name.replace('_', '-')} (PODBOOK_{name.upper()}): {first['msg']}") from error
+    except SettingsError as error:  # a variable that should hold JSON holds none
+        raise SetupError(str(error)) from error
     return settings if settings.notebooks_dir is not None else settings.model_copy(update={"notebooks_dir": _NOTEBOOKS})
 
 

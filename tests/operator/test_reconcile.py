@@ -1,0 +1,294 @@
+"""What comes of an execution in a small simulated world, where things are not as they should be."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podbook_core.contract import Contract
+from podbook_core.record import Record, RecordStore
+from podbook_core.store.base import StoreUnavailableError
+from podbook_core.store.directory import DirectoryStore
+from podbook_core.validation import ContractValidator
+from podbook_core.versions import VersionStore, build_bundle
+from podbook_operator.cluster import ClusterUnavailableError, error_from_answer
+
+from .documents import NOW, POLICY
+from .simulation import CrashError, Life, World, moment_after
+
+DEEP: dict[str, Any] = {"x": 1}
+for _ in range(150):
+    DEEP = {"x": DEEP}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Iterator[ContractValidator]:
+    with ContractValidator() as shared:
+        yield shared
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    VersionStore(DirectoryStore(tmp_path)).publish(build_bundle("analysis", b"{}", Contract(), []), now=NOW)
+    return World(tmp_path)
+
+
+@pytest.fixture
+def life(world: World, tmp_path: Path, validator: ContractValidator) -> Iterator[Life]:
+    made = Life(world, tmp_path, validator)
+    yield made
+    made.end()
+
+
+def work(life: Life) -> None:
+    asyncio.run(life.work())
+
+
+def go_on(life: Life, seconds: float = 0) -> None:
+    """Time passes, the controllers act, the operator sees it."""
+    moment_after(life.world, seconds)
+    life.world.run_controllers()
+    work(life)
+
+
+def newest_pod(world: World) -> dict[str, Any]:
+    return list(world.pods.values())[-1]
+
+
+def status_of(world: World, name: str = "one") -> dict[str, Any]:
+    found: dict[str, Any] = world.executions[name]["status"]
+    return found
+
+
+def stored(world: World, name: str = "one") -> Record:
+    record = RecordStore(world.store).read_by_name(name)
+    assert record is not None
+    return record
+
+
+def refused(message: str) -> Any:
+    return error_from_answer(403, f'{{"message": "{message}"}}'.encode())
+
+
+def sample(life: Life, name: str, **labels: str) -> float:
+    return life.metrics.registry.get_sample_value(f"podbook_operator_{name}", labels) or 0.0
+
+
+# --- an API server that has just started
+
+
+@pytest.mark.parametrize(("write", "message"), [("secret", "secrets is forbidden"), ("job", "jobs.batch is forbidden")])
+def test_an_api_server_that_has_not_read_the_rights_yet_ends_no_run(world: World, life: Life, write: str, message: str) -> None:
+    world.create_execution("one")
+    world.fuse.refusals[write] = [refused(f'{message}: User \\"operator\\" cannot create resource')]
+    with pytest.raises(ClusterUnavailableError):
+        work(life)
+    assert status_of(world)["reason"] == "Queued"
+    work(life)
+    assert len(world.jobs_created) == 1
+
+
+def test_what_a_quota_refuses_is_told_and_leaves_no_access(world: World, life: Life) -> None:
+    world.create_execution("one")
+    world.fuse.refusals["job"] = [refused('jobs.batch \\"nbx\\" is forbidden: exceeded quota: few')]
+    work(life)
+    assert (status_of(world)["reason"], world.secrets) == ("PodRejected", {})
+    assert "exceeded quota: few" in status_of(world)["message"]
+
+
+# --- access
+
+
+def test_no_access_is_left_when_a_run_is_cancelled_between_its_secret_and_its_job(
+    world: World, life: Life, tmp_path: Path, validator: ContractValidator
+) -> None:
+    world.create_execution("one")
+    world.fuse.blow_at = 3
+    with pytest.raises(CrashError):
+        work(life)
+    assert world.fuse.writes[-1] == "job"
+    assert world.secrets
+    world.fuse.blow_at = None
+    world.change_spec("one", cancel=True)
+    second = Life(world, tmp_path, validator)
+    work(second)
+    second.end()
+    assert (status_of(world)["reason"], world.jobs, world.secrets) == ("Cancelled", {}, {})
+
+
+def test_an_end_is_told_even_where_a_policy_keeps_secrets_from_being_deleted(world: World, life: Life) -> None:
+    world.create_execution("one")
+    work(life)
+    go_on(life)
+    world.start_pod(newest_pod(world))
+    world.end_pod(newest_pod(world), 0, "Succeeded")
+    world.fuse.refusals["delete secret"] = [refused("admission webhook denied the request")]
+    work(life)
+    assert status_of(world)["reason"] == "Succeeded"
+
+
+def test_what_was_never_accepted_costs_no_request_for_a_secret(world: World, life: Life) -> None:
+    world.create_execution("one", notebook={"name": "nowhere"})
+    work(life)
+    assert status_of(world)["reason"] == "NotebookNotFound"
+    assert "delete secret" not in world.fuse.writes
+
+
+# --- while the store is away
+
+
+def test_a_run_that_was_given_up_never_starts_while_the_store_is_away(world: World, life: Life) -> None:
+    world.create_execution("one", startTimeoutSeconds=30)
+    work(life)
+    go_on(life)
+    world.store_away = True
+    moment_after(world, 30)
+    with pytest.raises(StoreUnavailableError):
+        work(life)
+    assert status_of(world)["reason"] == "StartTimedOut"
+    with pytest.raises(StoreUnavailableError):
+        go_on(life)
+    world.run_controllers()
+    assert (world.jobs, world.pods) == ({}, {})
+    world.store_away = False
+    go_on(life)
+    assert stored(world).execution.status.reason == "StartTimedOut"
+    assert world.secrets == {}
+
+
+# --- why there is no pod
+
+
+def test_a_quota_that_is_used_up_after_the_first_question_is_named(world: World, life: Life) -> None:
+    world.create_execution("one", startTimeoutSeconds=120)
+    work(life)
+    world.quota = "a webhook is slow"
+    world.jobs[world.jobs_created[0]]["status"]["startTime"] = status_of(world)["queuedTime"]
+    moment_after(world, 6)
+    work(life)
+    assert status_of(world)["message"] == "its Job waits for its pod"
+    world.quota = "exceeded quota"
+    go_on(life, 60)
+    assert "exceeded quota" in status_of(world)["message"]
+    go_on(life, 60)
+    assert status_of(world)["reason"] == "PodRejected"
+    assert "exceeded quota" in status_of(world)["message"]
+
+
+def test_the_next_attempt_is_not_explained_by_what_kept_the_first_one(world: World, life: Life) -> None:
+    world.create_execution("one", retries=1)
+    work(life)
+    world.quota = "exceeded quota"
+    go_on(life)
+    go_on(life, 6)
+    assert "exceeded quota" in status_of(world)["message"]
+    world.quota = ""
+    go_on(life, 60)
+    world.start_pod(newest_pod(world))
+    work(life)
+    moment_after(world, 60)
+    world.end_pod(newest_pod(world), 20, None)
+    work(life)
+    for _ in range(2):
+        assert status_of(world)["reason"] == "Scheduled"
+        assert status_of(world)["message"].startswith("another attempt follows")
+        moment_after(world, 10)
+        work(life)
+
+
+# --- metrics
+
+
+def test_the_lag_of_a_run_that_was_repeated_is_that_of_its_last_attempt(world: World, life: Life) -> None:
+    world.create_execution("one", retries=1)
+    work(life)
+    go_on(life)
+    world.start_pod(newest_pod(world))
+    world.end_pod(newest_pod(world), 20, None)
+    work(life)
+    life.facts.ended["uid-one"] -= 1000  # it was long ago
+    go_on(life)
+    world.start_pod(newest_pod(world))
+    work(life)
+    world.end_pod(newest_pod(world), 0, "Succeeded")
+    work(life)
+    assert status_of(world)["reason"] == "Succeeded"
+    assert sample(life, "status_lag_seconds_count") == 1
+    assert sample(life, "status_lag_seconds_sum") < 900
+    assert sample(life, "attempts_repeated_total") == 1
+
+
+# --- documents that are not understood
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"parameters": DEEP}, "InvalidParameters"),
+        ({"parameters": {"large": "x" * 5000, "deep": DEEP}}, "InvalidParameters"),
+        ({"timeoutSeconds": "soon", "surprise": 1, "parameters": {"x": 1}}, "ConfigurationError"),
+    ],
+    ids=["deep", "deep and too large to be kept", "fields of another version"],
+)
+def test_a_malformed_execution_ends_like_any_other(world: World, life: Life, spec: dict[str, Any], reason: str) -> None:
+    world.create_execution("one", **spec)
+    work(life)
+    status = status_of(world)
+    assert (status["reason"], status["phase"], status["results"].keys()) == (reason, "Failed", {"record"})
+    assert {item["type"]: item["status"] for item in status["conditions"]}["Finished"] == "True"
+    record = stored(world)
+    assert record.execution.status.reason == reason
+    assert record.execution.spec.parameters == ({"x": 1} if reason == "ConfigurationError" else {})
+    assert sample(life, "executions_finished_total", reason=reason) == 1
+    asyncio.run(_send_events(life))
+    assert [event["reason"] for event in world.events] == [reason]
+    go_on(life, POLICY.ttl_failed)
+    assert world.executions == {}
+    assert stored(world).execution.name == "one"
+
+
+async def _send_events(life: Life) -> None:
+    sending = asyncio.create_task(life.events.run())
+    await asyncio.sleep(0)
+    sending.cancel()
+
+
+def test_a_document_whose_notebook_is_not_understood_is_answered(world: World, life: Life) -> None:
+    world.create_execution("one", notebook={"title": "?"})
+    work(life)
+    assert status_of(world)["reason"] == "ConfigurationError"
+    assert "spec.notebook.name" in status_of(world)["message"]
+
+
+def test_an_answer_that_could_not_be_given_is_given_later(world: World, life: Life) -> None:
+    world.create_execution("one", parameters=DEEP)
+    world.create_execution("two", notebook={"title": "?"})
+    for name in ("one", "two"):
+        world.fuse.refusals["status"] = [refused('nbx is forbidden: User \\"operator\\" cannot patch resource')]
+        life.watch()
+        with pytest.raises(ClusterUnavailableError):
+            asyncio.run(life.reconciler.visit(name))
+    work(life)
+    assert (status_of(world)["reason"], status_of(world, "two")["reason"]) == ("InvalidParameters", "ConfigurationError")
+
+
+# --- a resource that is gone
+
+
+def test_an_execution_that_was_deleted_while_it_ran_leaves_no_record(world: World, life: Life) -> None:
+    """Its Job goes with it, and that may be seen first."""
+    world.create_execution("one")
+    work(life)
+    go_on(life)
+    world.start_pod(newest_pod(world))
+    work(life)
+    gone = world.executions.pop("one")
+    world.jobs.clear()
+    world.pods.clear()
+    life.facts.jobs.clear()
+    life.facts.pods.clear()
+    asyncio.run(life.reconciler.visit("one"))
+    assert life.facts.entries == {}
+    assert RecordStore(world.store).read(gone["metadata"]["uid"]) is None
