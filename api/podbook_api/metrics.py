@@ -28,7 +28,7 @@ class Metrics:
         )
         self.live = Gauge(
             "podbook_executions_live",
-            "Executions whose resource exists, by reason. Each replica tells all of them: take the greatest, not the sum.",
+            "Executions whose resource exists, by reason; left out while the cluster is away. Each replica tells all of them: take the greatest, not the sum.",
             ("reason",),
             registry=self.registry,
         )

@@ -113,6 +113,16 @@ def test_checks_share_their_workers_and_never_mix_answers(workers: Workers) -> N
     assert workers() == []
 
 
+def test_a_schema_is_remembered_and_never_taken_for_another(validator: ContractValidator, workers: Workers) -> None:
+    # Together more than is kept of them, each more than a pipe holds.
+    schemas = [{"const": number, "description": "x" * 300_000} for number in range(5)]
+    for _ in range(2):
+        for number, schema in enumerate(schemas):
+            assert validator.violations(schema, number) == []
+            assert validator.violations(schema, -1) != []
+    assert len(workers()) == 1
+
+
 def test_values_of_any_kind_pass_unchanged(validator: ContractValidator) -> None:
     value = {"text": "é\n\u2028\ud83d\ude00", "lines": ["a\nb"], "big": 10**30, "deep": [[[[1]]]], "none": None}
     assert validator.violations({"const": value}, value) == []

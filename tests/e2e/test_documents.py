@@ -51,7 +51,7 @@ class Reader:
             timeout=900,
             check=False,
         )
-        return [part.strip() for part in done.stdout.split(_LINE)]
+        return [part.strip() for part in done.stdout.split(_LINE)][: len(page)]
 
     def _here(self, command: str) -> str:
         command = command.replace("helm install podbook helm/podbook", "helm install podbook helm/podbook -f of-this-machine.json")
@@ -71,6 +71,7 @@ def reader(environment: Environment, podbook: Installation, tmp_path_factory: py
         Kubectl("podbook")("delete", "namespace", "podbook", "podbook-runs", "--ignore-not-found", timeout=180)
 
 
+@pytest.mark.timeout(1000)  # a kubelet takes a minute and more to bring a changed Secret to its pods
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_of_a_cluster_is_what_happens(page: Path, reader: Reader) -> None:
     """The README comes first and installs; the other pages work with what it left."""
@@ -81,5 +82,5 @@ def test_what_a_page_shows_of_a_cluster_is_what_happens(page: Path, reader: Read
             for step in steps((ROOT / "README.md").read_text(), CLUSTER)
             if "PODBOOK" in step.command.split("=")[0] or "port-forward" in step.command
         ] + shown
-    for step, answer in zip(shown, reader.type(shown), strict=False):
+    for step, answer in zip(shown, reader.type(shown), strict=True):
         assert pattern(step.shown).fullmatch(answer), f"$ {step.command}\nshown:\n{step.shown}\nanswered:\n{answer}"

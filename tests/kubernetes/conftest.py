@@ -63,6 +63,11 @@ class ControlPlane:
         """Where the API server listens."""
         return f"https://127.0.0.1:{self.port}"
 
+    @property
+    def authority(self) -> Path:
+        """The certificate the API server shows, which it has signed itself."""
+        return self._folder / "certificates/apiserver.crt"
+
     def start(self) -> None:
         """Start both, and teach the API server what a NotebookExecution is."""
         subprocess.run(["openssl", "genrsa", "-out", self._folder / "sa.key", "2048"], check=True, capture_output=True)

@@ -51,7 +51,7 @@ def bucket(api: ApiServer) -> S3Settings:
     versions = VersionStore(store)
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "additionalProperties": False}
     contract = parse_contract(json.dumps({"input": schema}).encode(), models=lambda _: None)
-    for name in ("analysis", "broken", "endless", "never"):
+    for name in ("analysis", "broken", "flaky", "endless", "moved", "stubborn", "lacking", "never"):
         versions.publish(build_bundle(name, b"{}", contract if name == "analysis" else None, []), now=datetime.now(UTC))
     return settings
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,7 +86,19 @@ class ApiServer:
 
 
 class Kubelet:
-    """Plays pods: each starts at once and, by its notebook's name in the label, succeeds, fails, or runs until it is told to go."""
+    """Plays pods: each starts at once and does what its notebook's name in the label says.
+
+    ========  =================================================================================
+    analysis  succeeds
+    broken    fails
+    flaky     cannot store its results at the first attempt, succeeds at the next one
+    endless   runs until it is told to go
+    moved     the same at the first attempt, succeeds at the next one
+    stubborn  runs until it is told to go, and then succeeds all the same
+    lacking   never begins: a secret it needs is not there
+    never     never begins: nobody looks at it
+    ========  =================================================================================
+    """
 
     def __init__(self, api: ApiServer, store: S3Store) -> None:
         self._api, self._store = api, store
@@ -96,6 +108,8 @@ class Kubelet:
         """How many attempts succeeded, by execution."""
         self.jobs: dict[str, set[str]] = {}
         """Unique ids of the Jobs that were seen, by execution."""
+        self.pods: dict[str, list[str]] = {}
+        """Unique ids of the pods that were seen, by execution, oldest first."""
 
     def start(self) -> None:
         """Begin."""
@@ -118,6 +132,9 @@ class Kubelet:
         metadata, labels = pod["metadata"], pod["metadata"]["labels"]
         notebook, name = labels["podbook.dev/notebook"], labels["podbook.dev/execution"]
         self.jobs.setdefault(name, set()).add(metadata["ownerReferences"][0]["uid"])
+        pods = self.pods.setdefault(name, [])
+        if metadata["uid"] not in pods:
+            pods.append(metadata["uid"])
         phase, going = pod["status"]["phase"], "deletionTimestamp" in metadata
         if phase in ("Succeeded", "Failed"):
             if going:
@@ -130,25 +147,46 @@ class Kubelet:
             self._api.client.post(
                 f"{self._api.pods}/{metadata['name']}/binding", json={"metadata": {"name": metadata["name"]}, "target": target}
             )
+        elif phase == "Pending" and notebook == "lacking":
+            if "containerStatuses" not in pod["status"]:
+                self._say(pod, "Pending", {"waiting": {"reason": "CreateContainerConfigError", "message": "no such secret"}})
         elif phase == "Pending" and notebook != "never":
             self._say(pod, "Running", {"running": {"startedAt": _now()}})
-        elif going:
-            self._end(pod, 30, "Interrupted")
-        elif phase == "Running" and notebook == "analysis":
-            self._end(pod, 0, "Succeeded")
-            self.succeeded[name] = self.succeeded.get(name, 0) + 1
-        elif phase == "Running" and notebook == "broken":
-            self._end(pod, 10, "CellFailed")
+        elif phase == "Running":
+            self._work(pod, notebook, first=metadata["uid"] == pods[0], going=going)
 
-    def _end(self, pod: dict[str, Any], code: int, outcome: str) -> None:
-        uid, attempt = pod["metadata"]["labels"]["podbook.dev/execution-uid"], pod["metadata"]["uid"]
+    def _work(self, pod: dict[str, Any], notebook: str, *, first: bool, going: bool) -> None:
+        match notebook:
+            case "stubborn" if going:
+                self._succeed(pod)
+            case _ if going:
+                self._end(pod, 30, "Interrupted")
+            case "broken":
+                self._end(pod, 10, "CellFailed")
+            case "flaky" if first:
+                self._end(pod, 20, None)
+            case "analysis" | "flaky":
+                self._succeed(pod)
+            case "moved" if not first:
+                self._succeed(pod)
+
+    def _succeed(self, pod: dict[str, Any]) -> None:
+        self._end(pod, 0, "Succeeded")
+        name = pod["metadata"]["labels"]["podbook.dev/execution"]
+        self.succeeded[name] = self.succeeded.get(name, 0) + 1
+
+    def _end(self, pod: dict[str, Any], code: int, outcome: str | None) -> None:
+        if outcome is not None:
+            self._publish(pod["metadata"]["labels"]["podbook.dev/execution-uid"], pod["metadata"]["uid"], outcome)
+        state = {"exitCode": code, "reason": "Completed", "startedAt": _now(), "finishedAt": _now()}
+        self._say(pod, "Succeeded" if code == 0 else "Failed", {"terminated": state})
+
+    def _publish(self, uid: str, attempt: str, outcome: str) -> None:
         data = b"{}"
         self._store.put(attempt_prefix(uid, attempt) + "notebook.ipynb", data)
         file = StoredFile("notebook.ipynb", len(data), sha256_hex(data), "application/x-ipynb+json")
         said = AttemptManifest(uid, attempt, outcome, "", None, _now(), _now(), 0.1, 2, 2, (file,), "0.1.0")
         self._store.put(result_key(uid, attempt), said.to_json())
-        state = {"exitCode": code, "reason": "Completed", "startedAt": _now(), "finishedAt": _now()}
-        self._say(pod, "Succeeded" if code == 0 else "Failed", {"terminated": state})
 
     def _say(self, pod: dict[str, Any], phase: str, state: Mapping[str, Any]) -> None:
         name = pod["metadata"]["name"]
@@ -161,10 +199,26 @@ class Kubelet:
 
 
 class OperatorProcess:
-    """The operator as users run it, in a process that may be killed."""
+    """The operator as users run it, in a process that may be killed.
 
-    def __init__(self, api: ApiServer, store: S3Settings, folder: Path, **settings: str) -> None:
-        self._folder, self._lives = folder, itertools.count(1)
+    Args:
+        api: where its executions are.
+        store: its bucket.
+        folder: for its logs and its profiles.
+        command: arguments of Python.
+        **settings: more of its settings.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        store: S3Settings,
+        folder: Path,
+        *,
+        command: Sequence[str] = ("-m", "podbook_operator"),
+        **settings: str,
+    ) -> None:
+        self._folder, self._lives, self._command = folder, itertools.count(1), [sys.executable, *command]
         self._process: subprocess.Popen[bytes] | None = None
         profiles = folder / "profiles.yaml"
         offered = {"default": {}, "other": {}, "impossible": {"workingVolume": "big"}}
@@ -188,14 +242,23 @@ class OperatorProcess:
     def start(self) -> None:
         """Begin a life."""
         with (self._folder / f"operator-{next(self._lives)}.log").open("wb") as log:
-            command = [sys.executable, "-m", "podbook_operator"]
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """End it without a word."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self) -> int | None:
+        """Its exit status, once it has ended by itself."""
+        assert self._process is not None
+        return self._process.poll()
 
     def stop(self) -> int:
         """End it politely. Returns its exit status."""

@@ -1,5 +1,6 @@
 """The catalogue: which notebooks there are, what they take and give, and how they are published."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,9 @@ from podbook_core.versions import Version, VersionStore
 __all__ = ["NotebookService", "Published", "notebook_etag"]
 
 _KEPT = 512
+_POINTER_SECONDS = 0.25
+"""How long a replica takes it that the current version is the one it read. Who changes it is answered when that is over for every
+replica: from then on nobody gets the version before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class NotebookService:
         self._versions = VersionStore(context.store)
         self._threads, self._checks = threads, checks
         self._kept: LruCache[tuple[str, str], Published] = LruCache(_KEPT)
-        self._currents: SharedCalls[str, Published | None] = SharedCalls(lambda name: threads.run(self._current, name))
+        self._currents: SharedCalls[str, Published | None] = SharedCalls(
+            lambda name: threads.run(self._current, name), lasts=_POINTER_SECONDS
+        )
 
     async def listing(self, caller: Caller) -> list[NotebookResource]:
         """Every notebook the caller may see, by name; broken ones with their reason."""
@@ -88,8 +94,10 @@ class NotebookService:
         broken = self._context.catalogue.broken()
         if name in broken:
             raise ProblemError(409, Code.NOTEBOOK_BROKEN, f"notebook {name} cannot be run: {broken[name]}")
-        # Every submission asks, and the answer must be as new as the newest publication, through whichever replica.
-        found = await self._currents.answer(name)
+        if self._context.catalogue.managed(name):
+            found = await self._threads.run(self._current, name)  # the folder waits for nobody
+        else:
+            found = await self._currents.answer(name)
         if found is None:
             raise _not_found(name)
         return found
@@ -160,6 +168,7 @@ class NotebookService:
             except PreconditionFailedError:
                 now_current = await self._threads.run(self._versions.current, name)
                 raise _precondition_failed(name, None if now_current is None else now_current.version) from None
+        await asyncio.sleep(_POINTER_SECONDS)
         found = await self._threads.run(self._load, name, bundle.version)
         assert found is not None  # noqa: S101 - it was stored just now
         return notebook_resource(found), known is None
@@ -171,7 +180,9 @@ class NotebookService:
             ProblemError: 404 when it is not published, 409 for a notebook of the folder.
         """
         self._refuse_managed(name)
-        if not await self._threads.run(self._versions.unpublish, name):
+        known = await self._threads.run(self._versions.unpublish, name)
+        await asyncio.sleep(_POINTER_SECONDS)
+        if not known:
             raise _not_found(name)
 
     def _refuse_managed(self, name: str) -> None:
