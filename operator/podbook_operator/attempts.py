@@ -3,7 +3,9 @@
 What follows from the end of one attempt is in :mod:`podbook_core.verdict`; here is which attempt of how many it was, and what a pod adds.
 """
 
-from podbook_core.model import ATTEMPTS_LIMIT
+from collections.abc import Sequence
+
+from podbook_core.model import ATTEMPTS_LIMIT, Status
 from podbook_core.reasons import INTERRUPTED, ExitCode, Reason
 from podbook_core.verdict import Again, AttemptEnd, End, judge
 from podbook_operator.decisions import Finish
@@ -18,11 +20,10 @@ FINAL_EXIT_CODES = tuple(
 """Exit codes after which the Job fails at once: the same input would end the same way."""
 
 
-def attempts_begun(now: Situation) -> int:
-    """Attempts begun so far: those that are there, or one more than the status knew when a new one came."""
-    status = now.execution.status
-    newest = now.pods[-1].name if now.pods else None
-    return max(len(now.pods), status.attempts + (1 if newest is not None and newest != status.pod_name else 0))
+def attempts_begun(status: Status, pods: Sequence[PodFacts]) -> int:
+    """Attempts begun so far: those that are there, or one more than the status knew when a new one came. Pods oldest first."""
+    newest = pods[-1].name if pods else None
+    return max(len(pods), status.attempts + (1 if newest is not None and newest != status.pod_name else 0))
 
 
 def judge_pod(now: Situation, pod: PodFacts, attempts: int) -> End | Again:
@@ -53,7 +54,7 @@ def judge_vanished(now: Situation, *, active: bool) -> Finish | Again | None:
     """What attempts say whose pods are gone: nobody saw their exit codes, so their manifests alone speak."""
     present = {pod.uid for pod in now.pods}
     again: Again | None = None
-    total = attempts_begun(now)
+    total = attempts_begun(now.execution.status, now.pods)
     # Nobody knows which attempt of how many it was. While the Job goes on, the Job has decided that it was not the last one.
     going_on = active or (now.job is not None and not now.job.finished and total < ATTEMPTS_LIMIT)
     for attempt, manifest in now.manifests.items():

@@ -17,6 +17,7 @@ from podbook_core.names import secret_name
 from podbook_core.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.transitions import Change, advance, mark_stored
+from podbook_operator.attempts import attempts_begun
 from podbook_operator.cluster import Cluster, RefusedError
 from podbook_operator.decisions import Finish
 from podbook_operator.facts import Facts
@@ -64,14 +65,16 @@ class Closer:
         # A Job may be gone because its execution is, and then nothing is to be recorded.
         whole = await self._recordable(execution, live=decision.end.reason is Reason.JOB_LOST)
         now = self._clock()
-        end = decision.end
+        end, pods = decision.end, self._facts.pods_of(execution.uid)
         change = Change(
             end.reason,
             end.message,
             error=end.error,
             start_time=decision.start_time,
             completion_time=decision.completion_time,
-            attempts=len(self._facts.pods_of(execution.uid)),
+            # An attempt may have come and ended since the status was written last.
+            attempts=attempts_begun(execution.status, pods),
+            pod_name=pods[-1].name if pods else None,
             progress=_final_progress(manifest),
         )
         status = advance(whole.status, change, generation=whole.metadata.generation, now=now)

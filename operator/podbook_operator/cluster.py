@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -157,6 +158,8 @@ class KubernetesCluster:
         """
         configuration = Configuration()
         configuration.connection_pool_maxsize = connections
+        # Else aiohttp looks for a proxy and into ~/.netrc before every request.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         try:
             if _in_cluster():
                 load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the library's

@@ -78,7 +78,7 @@ def _under_way(now: Situation, policy: Policy) -> Decision:
             continue
         if pod.uid not in now.manifests:
             return ReadManifest(pod.uid)
-        verdict = judge_pod(now, pod, attempts_begun(now) - (len(now.pods) - 1 - index))
+        verdict = judge_pod(now, pod, attempts_begun(status, now.pods) - (len(now.pods) - 1 - index))
         if isinstance(verdict, End):
             return _ended(now, verdict, pod)
         again = verdict
@@ -188,7 +188,7 @@ def _attempt(now: Situation, policy: Policy, pod: PodFacts) -> Decision:
     execution, job = now.execution, now.job
     resolved = execution.status.resolved
     known = {
-        "attempts": attempts_begun(now),
+        "attempts": attempts_begun(execution.status, now.pods),
         "pod_name": pod.name,
         "job_name": None if job is None else job.name,
         "job_uid": None if job is None else job.uid,

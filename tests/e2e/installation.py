@@ -70,11 +70,14 @@ class Installation:
         environment: the cluster.
         release: name of the release, and of its namespace.
         changes: chart values on top of those of every test.
-        keep: leave it in the cluster.
+        own_minio: with the chart's own MinIO, also where one runs beside the cluster.
     """
 
-    def __init__(self, environment: Environment, release: str, changes: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, environment: Environment, release: str, changes: Mapping[str, Any] | None = None, *, own_minio: bool = False
+    ) -> None:
         self.environment = environment
+        self.own_minio = own_minio or environment.s3_endpoint is None
         self.release = release
         self.kubectl = Kubectl(release)
         self.runs = Kubectl(f"{release}-runs")
@@ -94,8 +97,10 @@ class Installation:
             "profiles": _profiles(),
             "operator": {"settings": {"CONFIGURATION_GRACE_SECONDS": "4"}},
         }
-        if self.environment.s3_endpoint is None:
+        if self.own_minio:
             values["minio"] = {"persistence": {"enabled": True, "size": "2Gi"}}
+            if self.environment.native:
+                values["minio"]["image"] = "localhost/minio:dev"  # a native cluster pulls no images
         else:
             values["minio"] = {"enabled": False}
             values["s3"] = {
@@ -198,7 +203,7 @@ class Installation:
     def to_store(self, method: str, url: str, **request: Any) -> httpx.Response:
         """Send a request to an address of the store as pods have it, signed for the name by which they reach it."""
         parts = urlsplit(url)
-        if self.environment.s3_endpoint is not None:
+        if not self.own_minio:
             return httpx.request(method, url, timeout=10, **request)
         # From outside by another way, and still under the name that was signed.
         here = urlsplit(self._store_url)._replace(path=parts.path, query=parts.query)
@@ -301,8 +306,8 @@ class Installation:
     def store(self) -> S3Store:
         """The bucket, with the release's own keys."""
         environment = self.environment
-        if environment.s3_endpoint is not None:
-            access = (environment.s3_endpoint, environment.s3_access_key, environment.s3_secret_key)
+        if not self.own_minio:
+            access = (environment.s3_endpoint or "", environment.s3_access_key, environment.s3_secret_key)
             bucket = self.values["s3"]["bucket"]
         else:
             secret = self.fullname("minio")

@@ -56,8 +56,10 @@ class Reader:
     def _here(self, command: str) -> str:
         command = command.replace("helm install podbook helm/podbook", "helm install podbook helm/podbook -f of-this-machine.json")
         command = command.replace("registry.example.org/podbook", self._environment.image_registry)
-        # A person takes a moment to type; a tunnel needs as long to be there.
-        return f"{command}\nsleep 3" if command.endswith("&") else command
+        if not command.endswith("&"):
+            return command
+        # A person takes a moment to type; a tunnel needs as long to be there. What it says later would be taken for another's answer.
+        return f"{command.removesuffix('&')} 2>&1 &\nsleep 3"
 
 
 @pytest.fixture(scope="module")

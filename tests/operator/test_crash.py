@@ -69,6 +69,14 @@ def exit_well_although_told_to_go(world: World) -> None:
     world.end_pod(pod(world), 0, "Succeeded", phase=False)
 
 
+def interrupted_and_succeeded_elsewhere(world: World) -> None:
+    """Between two looks of the operator."""
+    interrupted(world)
+    world.run_controllers()
+    start(world)
+    succeed(world)
+
+
 def vanish(world: World) -> None:
     world.pods.clear()
 
@@ -99,6 +107,7 @@ SCENARIOS: dict[str, tuple[list[Step], Reason, int]] = {
     "cancelled": ([start, cancel, interrupted], Reason.CANCELLED, 1),
     "cancelled too late": ([start, cancel, succeed], Reason.SUCCEEDED, 1),
     "drained": ([start, told_to_go, interrupted, start, succeed], Reason.SUCCEEDED, 2),
+    "drained, the rest unseen": ([start, told_to_go, interrupted_and_succeeded_elsewhere], Reason.SUCCEEDED, 2),
     "drained and well": ([start, told_to_go, exit_well_although_told_to_go], Reason.SUCCEEDED, 1),
     "image": ([image_missing, five_minutes], Reason.IMAGE_PULL_FAILED, 1),
     "job deleted": ([start, job_deleted], Reason.JOB_LOST, 1),
