@@ -22,6 +22,7 @@ from bench.report import Row, percentile, replace_between, spread, table
 from bench.simulation import simulate
 from tests.e2e.environment import Environment
 from tests.e2e.installation import ENDED, Installation
+from tests.e2e.patience import until
 from tests.e2e.samples import SAMPLES
 
 ROUNDS = int(os.environ.get("PODBOOK_BENCH_ROUNDS", "7"))
@@ -29,6 +30,8 @@ CREATES = int(os.environ.get("PODBOOK_BENCH_CREATES", "400"))
 AT_ONCE = int(os.environ.get("PODBOOK_BENCH_AT_ONCE", "50"))
 SIMULATED = int(os.environ.get("PODBOOK_BENCH_SIMULATED", "5000"))
 IN_FLIGHT = 16
+SETTLING = 5
+"""Seconds a kubelet and its runtime are given to clear away the containers of pods that are gone."""
 PAGE = Path(__file__).resolve().parents[1] / "docs/explanation/benchmark.md"
 RESOURCES = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 PAIR = "papermill --no-progress-bar /notebook/quick.ipynb /work/out.ipynb && jupyter nbconvert --log-level=ERROR --to html /work/out.ipynb"
@@ -41,6 +44,7 @@ class Yardstick:
 
     def __init__(self, podbook: Installation, connection: Connection) -> None:
         self._path = f"/apis/batch/v1/namespaces/{podbook.runs.namespace}/jobs"
+        self._pods_path = f"/api/v1/namespaces/{podbook.runs.namespace}/pods"
         self._client = connection.client()
         self._connection = connection
         self._image = f"{podbook.environment.image_registry}/podbook-runner:{podbook.environment.image_tag}"
@@ -69,7 +73,15 @@ class Yardstick:
             seconds = time.monotonic() - started
         for name in names:
             self._client.request("DELETE", f"{self._path}/{name}", json={"propagationPolicy": "Background"}).raise_for_status()
+        # Removing pods is work for the node, which what is measured next should not have to wait for.
+        until("the yardstick's pods to be gone", lambda: not self._pods(names), seconds=300, every=1)
+        time.sleep(SETTLING)
         return seconds
+
+    def _pods(self, names: list[str]) -> list[Document]:
+        query = {"labelSelector": f"batch.kubernetes.io/job-name in ({','.join(names)})"}
+        found: list[Document] = self._client.get(self._pods_path, params=query).raise_for_status().json()["items"]
+        return found
 
     def _job(self, name: str) -> Document:
         folders = ("/work", "/tmp")  # noqa: S108 - volumes of the pod's own
