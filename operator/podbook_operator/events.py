@@ -71,10 +71,11 @@ class EventRecorder:
         self._clock = clock
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)
         self._tokens, self._since = _BURST, clock()
+        self._newest = 0
         self.dropped = 0
 
     def tell(self, execution: NotebookExecution, status: Status, now: datetime) -> None:
-        """Tell of a new state. Never waits and never fails."""
+        """Tell of a new state, which began at ``now``. Never waits and never fails."""
         elapsed = self._clock() - self._since
         self._since += elapsed
         self._tokens = min(_BURST, self._tokens + elapsed * _RATE)
@@ -82,8 +83,8 @@ class EventRecorder:
             self.dropped += 1
             return
         self._tokens -= 1
-        suffix = f"{int(now.timestamp() * 1e6):x}"
-        self._queue.put_nowait(build_event(execution, status, now=now, suffix=suffix))
+        self._newest = max(self._newest + 1, int(now.timestamp() * 1e6))  # rises: two Events of one moment have two names
+        self._queue.put_nowait(build_event(execution, status, now=now, suffix=f"{self._newest:x}"))
 
     async def run(self) -> None:
         """Send, for ever."""

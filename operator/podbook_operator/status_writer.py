@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from podbook_core.model import NotebookExecution, Status
-from podbook_core.reasons import Reason
+from podbook_core.reasons import Phase, Reason
 from podbook_operator.cluster import Cluster
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
@@ -70,6 +70,10 @@ class StatusWriter:
     def _tell(self, execution: NotebookExecution, before: Status, status: Status) -> None:
         self.log(execution, status.message or str(status.reason), reason=status.reason)
         now = self._clock()
+        if status.terminal and before.start_time is None and status.start_time is not None:
+            # A kubelet may tell of a short run's start and end at once; people shall read of both.
+            began = status.model_copy(update={"phase": Phase.RUNNING, "reason": Reason.RUNNING, "message": ""})
+            self._events.tell(execution, began, status.start_time)
         if status.terminal or status.reason in _TOLD:
             self._events.tell(execution, status, now)
         if before.start_time is None and status.start_time is not None:

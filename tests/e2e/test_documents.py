@@ -17,7 +17,8 @@ from .kubectl import Kubectl
 pytestmark = pytest.mark.cluster
 
 CLUSTER = "console cluster"
-PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if any(steps(page.read_text(), CLUSTER))]
+README = ROOT / "README.md"
+PAGES = [page for page in [README, *sorted((ROOT / "docs").rglob("*.md"))] if any(steps(page.read_text(), CLUSTER))]
 _LINE = "---- next ----"
 
 
@@ -73,16 +74,23 @@ def reader(environment: Environment, podbook: Installation, tmp_path_factory: py
         Kubectl("podbook")("delete", "namespace", "podbook", "podbook-runs", "--ignore-not-found", timeout=180)
 
 
+@pytest.fixture(scope="module")
+def installing(reader: Reader) -> list[str]:
+    """What the README's commands answered; they come first and install, and every other page works with what they left."""
+    return reader.type(_shown(README))
+
+
 @pytest.mark.timeout(1000)  # a kubelet takes a minute and more to bring a changed Secret to its pods
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_a_page_shows_of_a_cluster_is_what_happens(page: Path, reader: Reader) -> None:
-    """The README comes first and installs; the other pages work with what it left."""
-    shown = list(steps(page.read_text(), CLUSTER))
-    if page.name != "README.md":
-        shown = [
-            step
-            for step in steps((ROOT / "README.md").read_text(), CLUSTER)
-            if "PODBOOK" in step.command.split("=")[0] or "port-forward" in step.command
-        ] + shown
-    for step, answer in zip(shown, reader.type(shown), strict=True):
+def test_what_a_page_shows_of_a_cluster_is_what_happens(page: Path, installing: list[str], reader: Reader) -> None:
+    """Step by step, the answer is what the page shows."""
+    shown, answers = _shown(README), installing
+    if page != README:
+        shown = [step for step in shown if "PODBOOK" in step.command.split("=")[0] or "port-forward" in step.command] + _shown(page)
+        answers = reader.type(shown)
+    for step, answer in zip(shown, answers, strict=True):
         assert pattern(step.shown).fullmatch(answer), f"$ {step.command}\nshown:\n{step.shown}\nanswered:\n{answer}"
+
+
+def _shown(page: Path) -> list[Step]:
+    return list(steps(page.read_text(), CLUSTER))

@@ -249,6 +249,28 @@ def test_a_malformed_execution_ends_like_any_other(world: World, life: Life, spe
     assert stored(world).execution.name == "one"
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["seen running", "seen only when it had ended"])
+def test_people_read_of_the_start_and_of_the_end_once_each(world: World, life: Life, *, seen: bool) -> None:
+    world.create_execution("one")
+    work(life)
+    go_on(life)
+    world.start_pod(newest_pod(world))
+    if seen:
+        go_on(life, 1)
+    world.end_pod(newest_pod(world), 0, "Succeeded")
+    go_on(life, 1)
+    assert status_of(world)["reason"] == "Succeeded"
+    asyncio.run(_send_events(life))
+    told = sorted(world.events, key=lambda event: str(event["firstTimestamp"]))
+    assert [(event["reason"], event["type"]) for event in told] == [
+        ("Queued", "Normal"),
+        ("Running", "Normal"),
+        ("Succeeded", "Normal"),
+    ]
+    assert len({event["metadata"]["name"] for event in told}) == 3
+    assert "Succeeded" not in told[1]["message"]
+
+
 async def _send_events(life: Life) -> None:
     sending = asyncio.create_task(life.events.run())
     await asyncio.sleep(0)
