@@ -13,30 +13,56 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, Self, cast
+from collections.abc import Callable, Mapping
+from typing import IO, Any, Protocol, Self, cast
 
 from podbook_core.contract import Contract, ContractError
 from podbook_core.violations import Violation, too_deep
 
-__all__ = ["ContractValidator", "ValidationStalledError"]
+__all__ = ["ContractValidator", "ValidationStalledError", "WorkerProcess", "start_worker"]
 
 
 class ValidationStalledError(Exception):
     """The validator did not finish in time; the contract is at fault."""
 
 
+class WorkerProcess(Protocol):
+    """A process that runs :func:`podbook_core.validation_worker.main`; :class:`subprocess.Popen` is one."""
+
+    stdin: IO[bytes] | None
+    """A pipe to it."""
+    stdout: IO[bytes] | None
+    """A pipe from it."""
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        ...
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for its end. Returns the exit code."""
+        ...
+
+
+def start_worker() -> WorkerProcess:
+    """Start a worker as a program of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "podbook_core.validation_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a traceback could quote the caller's values
+        bufsize=0,
+    )
+
+
 class _Worker:
     """One process that answers one request a line."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "podbook_core.validation_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a traceback could quote the caller's values
-            bufsize=0,
-        )
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
         assert self._process.stdin is not None  # noqa: S101 - opened as pipes above
         assert self._process.stdout is not None  # noqa: S101
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -105,10 +131,11 @@ class ContractValidator:
     Args:
         seconds: how long one check may take.
         workers: how many may run at once; started when first needed.
+        start: starts one.
     """
 
-    def __init__(self, *, seconds: float = 2.0, workers: int = 2) -> None:
-        self._seconds = seconds
+    def __init__(self, *, seconds: float = 2.0, workers: int = 2, start: Callable[[], WorkerProcess] = start_worker) -> None:
+        self._seconds, self._start = seconds, start
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self._idle.put(None)
@@ -164,7 +191,7 @@ class ContractValidator:
             worker.close()
             worker = None
         try:
-            worker = worker or _Worker()
+            worker = worker or _Worker(self._start())
             answer = worker.ask(request, self._seconds)
             healthy = True
             return answer

@@ -35,6 +35,8 @@ __all__ = ["plan"]
 STOP_SLACK = timedelta(seconds=60)
 """How long after its deadline a pod may still be ending (kubelet, publishing) before it counts as lost."""
 _MESSAGE = 1000
+_PLACING = timedelta(seconds=2)
+"""A pod that is placed sooner is not told of twice: each telling costs the API server as much as a pod's own."""
 _EXPLAIN_AFTER = timedelta(seconds=5)
 _EXPLAIN_EVERY = timedelta(seconds=60)
 
@@ -205,6 +207,9 @@ def _attempt(now: Situation, policy: Policy, pod: PodFacts) -> Decision:
         return ReadProgress(pod.uid) if due <= now.now else Wait(min(due, overdue))
     waiting = waiting_state(pod)
     deadline = start_deadline(execution, pod.created)
+    placed = pod.created + _PLACING
+    if waiting.reason is Reason.SCHEDULED and pod.unschedulable is None and now.now < placed:
+        return Wait(placed)
     if waiting.misconfigured:
         deadline = min(deadline, pod.created + timedelta(seconds=policy.configuration_grace))
     if deadline <= now.now:

@@ -17,6 +17,7 @@ from podbook_runner.fetch import fetch
 from podbook_runner.kernel import Kernel
 from podbook_runner.kernelspec import find_kernelspec, kernel_folders
 from podbook_runner.log import RunLog
+from podbook_runner.memory import OomScore
 from podbook_runner.outcome import AttemptError, Outcome
 from podbook_runner.processes import become_subreaper
 from podbook_runner.progress import Progress, Reporter
@@ -28,10 +29,13 @@ from podbook_runner.stop import InterruptedFetchError, Stop
 
 if TYPE_CHECKING:
     from podbook_runner.execution import Execution
+    from podbook_runner.forks import Child
 
 __all__ = ["Attempt"]
 
 _SOURCE = Path("source.ipynb")
+_FEW_CELLS = 15
+"""Up to here jsonschema checks a notebook in less time than nbformat's other validator, fastjsonschema, takes to compile its checks."""
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Attempt:
         self._log = RunLog(self._redactor)
         self._kernel: Kernel | None = None
         self._renderer: Renderer | None = None
+        self._validator: Child | None = None
         self._execution: Execution | None = None
         self._schema: Any = None
 
@@ -82,6 +87,9 @@ class Attempt:
                 self._kernel.kill()
             if self._renderer is not None:
                 self._renderer.close()
+            if self._validator is not None:
+                self._validator.kill()
+                self._validator.wait()
             if space is not None:
                 os.chdir("/")
                 space.remove()
@@ -112,15 +120,39 @@ class Attempt:
         document.check_parameter_names(task.parameters, spec.language)
         environment = workspace.kernel_environment(os.environ, space, task)
         workspace.seed_font_cache(os.environ, space)
+        score = OomScore()
         # From here on the kernel works beside us: all that follows is free until it is ready.
         self._kernel = Kernel(spec, space.runtime, space.cwd, environment)
         become_subreaper()
-        if task.html or task.report:
-            own = {name: value for name, value in os.environ.items() if not name.startswith("PODBOOK_")}
-            self._renderer = Renderer(own, space.private, space.private / "renderer.err")
-            self._kernel.spare(self._renderer.pid)
+        if facts.cells <= _FEW_CELLS:
+            os.environ.setdefault("NBFORMAT_VALIDATOR", "jsonschema")
+        self._start_children(space, score)
+        self._kernel.listen()
         with self.stop.raising():
             self._fetch_rest(space)
+
+    def _start_children(self, space: workspace.Workspace, score: OomScore) -> None:
+        """Start what renders and what validates, after all has been imported that they need as well and before there are threads."""
+        import podbook_runner.execute  # noqa: F401, PLC0415 - heavy, beside the starting kernel
+        from podbook_runner.forks import start_child  # noqa: PLC0415
+
+        if self._kernel is None:
+            raise RuntimeError("there is no kernel")
+        # What was imported stays; the collector need not look at it again, here nor in the children.
+        gc.freeze()
+        if self.task.contract is not None:
+            from podbook_core import validation_worker  # noqa: PLC0415
+
+            self._validator = start_child(validation_worker.main, Path(os.devnull), score)
+            self._kernel.spare(self._validator.pid)
+        if self.task.html or self.task.report:
+            from podbook_runner import render  # noqa: PLC0415
+
+            errors = space.private / "renderer.err"
+            child = start_child(render.main, errors, score)
+            self._kernel.spare(child.pid)
+            self._renderer = Renderer(child, errors)
+        gc.enable()
 
     def _fetch_rest(self, space: workspace.Workspace) -> None:
         task = self.task
@@ -161,12 +193,9 @@ class Attempt:
             group=find_control_group(),
         )
         try:
-            from podbook_runner.execute import execute  # noqa: PLC0415 - heavy, beside the starting kernel
+            from podbook_runner.execute import execute  # noqa: PLC0415
             from podbook_runner.execution import Execution  # noqa: PLC0415
 
-            # What was imported stays; the collector need not look at it again.
-            gc.freeze()
-            gc.enable()
             self._execution = Execution(kernel, self.stop, self._log, watch.system_killed, task.max_notebook_bytes)
             outcome = execute(self._execution, _SOURCE, task.parameters)
         finally:
@@ -197,6 +226,7 @@ class Attempt:
             execution=self._execution,
             kernel=self._kernel,
             renderer=self._renderer,
+            validator=self._validator,
         )
         try:
             return delivery.run(outcome)

@@ -28,6 +28,7 @@ from podbook_runner.stop import Stop
 
 if TYPE_CHECKING:
     from podbook_runner.execution import Execution
+    from podbook_runner.forks import Child
 
 __all__ = ["Delivery", "PublishDeadline", "outcome_without"]
 
@@ -77,6 +78,7 @@ class Delivery:
         execution: the run of the cells, if it came to that.
         kernel: the kernel, if it was started.
         renderer: makes the HTML; None where none is wanted.
+        validator: checks the output; None where no contract can ask for it.
     """
 
     task: Task
@@ -90,6 +92,7 @@ class Delivery:
     execution: "Execution | None"
     kernel: Kernel | None
     renderer: Renderer | None
+    validator: "Child | None"
 
     def run(self, outcome: Outcome) -> Outcome:
         """Store everything.
@@ -170,9 +173,12 @@ class Delivery:
                 Reason.INVALID_OUTPUT,
                 "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
             )
-        from podbook_core.validation import ContractValidator, ValidationStalledError  # noqa: PLC0415 - few runs come here
+        from podbook_core.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - few runs come here
 
-        with ContractValidator(workers=1) as validator:
+        child = self.validator
+        with ContractValidator(
+            workers=1, start=start_worker if child is None or child.poll() is not None else lambda: child
+        ) as validator:
             try:
                 violations = validator.violations(self.schema, value)
             except ValidationStalledError as error:

@@ -16,18 +16,22 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
-from papermill.exceptions import PapermillException, PapermillExecutionError
-from papermill.execute import execute_notebook, remove_error_markers
 
 from podbook_core.attempt import CellError
 from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
 from podbook_core.reasons import INTERRUPTED, Reason
 from podbook_runner.execution import Execution
+from podbook_runner.late import imported_late
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError, Outcome
 from podbook_runner.session import KernelSession, close_session, open_session
 from podbook_runner.stop import Cause
+
+# papermill wants it for notebooks at web addresses, which never come here.
+with imported_late("requests"):
+    from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+    from papermill.execute import execute_notebook, remove_error_markers
 
 if sys.version_info >= (3, 12):
     from typing import override

@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import secrets
+import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -76,22 +78,28 @@ class Kernel:
         # Where memory runs out, the system takes the kernel, so that the runner can say what happened.
         with contextlib.suppress(OSError):
             Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
+        self.end_notice = _open_notice(self._process.pid)
+        """A descriptor that becomes readable when the process ends; None where the system has none."""
         self._spare: set[int] = set()
         self._tail: deque[bytes] = deque(maxlen=_TAIL_PIECES)
-        self._reader = threading.Thread(target=self._read, name="kernel output", daemon=True)
-        self._reader.start()
+        self._reader: threading.Thread | None = None
 
     @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
 
+    def listen(self) -> None:
+        """Begin to read what the process writes past the messaging protocol, in a thread."""
+        self._reader = threading.Thread(target=self._read, name="kernel output", daemon=True)
+        self._reader.start()
+
     def is_alive(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None
 
     def spare(self, pid: int) -> None:
-        """Never kill this child of the runner: it is the runner's own."""
+        """Never kill this child of the runner, which is none of the notebook's."""
         self._spare.add(pid)
 
     def own_children(self) -> frozenset[int]:
@@ -100,6 +108,9 @@ class Kernel:
 
     def wait(self, seconds: float) -> bool:
         """Wait for the process to end by itself; whether it did."""
+        if self.end_notice is not None:
+            select.select([self.end_notice], [], [], seconds)
+            return not self.is_alive()
         # Popen.wait sleeps up to a twentieth of a second between looks; a kernel needs a tenth to end.
         end = time.monotonic() + seconds
         while self.is_alive():
@@ -129,7 +140,7 @@ class Kernel:
 
     def last_words(self) -> str:
         """The end of what the process wrote to its own standard output and error, past the messaging protocol."""
-        if not self.is_alive():
+        if self._reader is not None and not self.is_alive():
             self._reader.join(0.2)
         return b"".join(list(self._tail)).decode(errors="replace")
 
@@ -139,3 +150,12 @@ class Kernel:
             with contextlib.suppress(OSError, ValueError):
                 while piece := os.read(stream.fileno(), _READ):
                     self._tail.append(piece)
+
+
+def _open_notice(pid: int) -> int | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # a sandbox that does not know it
+        return None

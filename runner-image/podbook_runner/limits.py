@@ -9,12 +9,13 @@ from podbook_runner.memory import ControlGroup, MemoryReading
 from podbook_runner.processes import descendants, memory_of
 from podbook_runner.stop import Cause, Stop
 
-__all__ = ["Watch", "group_is_full"]
+__all__ = ["Watch", "group_is_full", "seconds_to_next_look"]
 
-_CALM_SECONDS = 0.1
-_TENSE_SECONDS = 0.02
-_TENSE_FROM = 0.5
-"""Share of the limit from which memory is looked at more often: a process can take gigabytes in a second."""
+_LONGEST_SECONDS = 0.5
+_SHORTEST_SECONDS = 0.02
+_GROWTH = 2.5 * 1024**3
+"""Bytes a second that processes can take; the next look comes before such a growth would reach the limit."""
+_AFTER_KILL_SECONDS = 0.1
 _MARGIN = 0.03
 _MARGIN_MIN = 8 * 1024 * 1024
 _MARGIN_MAX = 128 * 1024 * 1024
@@ -24,6 +25,15 @@ def group_is_full(reading: MemoryReading) -> bool:
     """Whether a control group is so near its limit that the system may kill at any moment."""
     margin = min(max(int(reading.limit * _MARGIN), _MARGIN_MIN), _MARGIN_MAX)
     return reading.used >= reading.limit - margin
+
+
+def seconds_to_next_look(free: float) -> float:
+    """How long memory may be left alone.
+
+    Args:
+        free: bytes left up to the limit.
+    """
+    return min(max(free / _GROWTH, _SHORTEST_SECONDS), _LONGEST_SECONDS)
 
 
 class Watch:
@@ -62,6 +72,7 @@ class Watch:
     def close(self) -> None:
         """Stop watching; what happens later is no concern of the run."""
         self._closed = True
+        self._stop.wake()
         self._thread.join(5)
 
     def system_killed(self) -> bool:
@@ -70,35 +81,36 @@ class Watch:
 
     def _run(self) -> None:
         while not self._closed:
-            tense = self._look()
+            pause = self._look()
             if self._stop.cause is not None:
                 # Again and again until closed: a process may have been forked while the others were killed.
                 self._kernel.kill()
-            self._stop.wait(_TENSE_SECONDS if tense else _CALM_SECONDS)
+            self._stop.wait(pause)
 
-    def _look(self) -> bool:
-        """Check every limit; whether memory is to be looked at again soon."""
+    def _look(self) -> float:
+        """Check every limit; in how many seconds to look again."""
         if self._stop.cause is not None:
-            return False
-        if time.monotonic() >= self._deadline:
+            return _AFTER_KILL_SECONDS
+        left = self._deadline - time.monotonic()
+        if left <= 0:
             self._stop.trip(Cause.TIMED_OUT, f"the run did not end within {self._timeout_seconds:g} s")
-            return False
-        tense = False
+            return _AFTER_KILL_SECONDS
+        free = float("inf")
         if self._group is not None and (reading := self._group.reading()) is not None:
-            tense = reading.used > reading.limit * _TENSE_FROM
+            free = reading.limit - reading.used
             if group_is_full(reading):
                 self._stop.trip(Cause.OUT_OF_MEMORY, _full(reading.used, reading.limit))
-                return False
+                return _AFTER_KILL_SECONDS
         if self._memory_limit is not None:
             runner = os.getpid()
             pids = descendants(runner)
             for own in self._kernel.own_children():
                 pids -= descendants(own) | {own}
             used = memory_of(pids, self._memory_limit)
-            tense = tense or used > self._memory_limit * _TENSE_FROM
+            free = min(free, self._memory_limit - used)
             if used > self._memory_limit:
                 self._stop.trip(Cause.OUT_OF_MEMORY, _full(used, self._memory_limit))
-        return tense
+        return min(left, seconds_to_next_look(free))
 
 
 def _full(used: int, limit: int) -> str:

@@ -1,12 +1,18 @@
-"""The memory limit of the container, as its control group (version 2 or 1) tells it.
+"""The memory limit of the container, as its control group (version 2 or 1) tells it, and who goes first when it is reached.
 
 Read the working set, not the plain usage: page cache that nobody maps is given back before anything is killed.
 """
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ControlGroup", "MemoryReading", "find_control_group"]
+__all__ = ["ControlGroup", "MemoryReading", "OomScore", "find_control_group"]
+
+_EXPENDABLE, _FIRST = 500, 1000
+"""Places in the system's order (proc(5), oom_score_adj): the runner's children, and what nothing is behind."""
 
 _UNLIMITED = 1 << 60
 """Version 1 writes a huge number where there is no limit."""
@@ -53,6 +59,35 @@ class ControlGroup:
         """How many processes the system has killed here for want of memory, so far."""
         name = "memory.events" if self._version == 2 else "memory.oom_control"
         return _table(_read(self._folder / name)).get("oom_kill", 0)
+
+
+class OomScore:
+    """This process's place in the order in which the system kills when memory runs out.
+
+    Made before the process becomes one that others may not look into: the system then takes even its own file away from it.
+    """
+
+    def __init__(self, file: Path = Path("/proc/self/oom_score_adj")) -> None:
+        self._descriptor: int | None = None
+        with contextlib.suppress(OSError):
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+
+    @contextlib.contextmanager
+    def expendable(self) -> Iterator[None]:
+        """Children forked within it go before this process. Where the system does not allow that, nothing happens."""
+        if self._descriptor is None:
+            yield
+            return
+        own = int(os.pread(self._descriptor, 16, 0))
+        self._set(min(_FIRST, max(_EXPENDABLE, own + 1)))
+        try:
+            yield
+        finally:
+            self._set(own)
+
+    def _set(self, value: int) -> None:
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor or 0, str(value).encode(), 0)
 
 
 def find_control_group(membership: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> ControlGroup | None:

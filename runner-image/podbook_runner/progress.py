@@ -12,7 +12,7 @@ from podbook_runner.publish import Publisher
 
 __all__ = ["Progress", "Reporter", "progress_json"]
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.25
 _PROGRESS_SECONDS = 1.0
 _LOG_SECONDS = 5.0
 _CLOSE_SECONDS = 10.0

@@ -3,11 +3,13 @@
 import contextlib
 import json
 import select
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from podbook_runner.forks import Child
 
 __all__ = ["RenderError", "Renderer"]
 
@@ -22,30 +24,12 @@ class Renderer:
     """A rendering process that warms up while the cells run.
 
     Args:
-        environment: its environment; nothing of the notebook's.
-        cwd: a directory of the runner's own.
+        process: runs :func:`podbook_runner.render.main`.
         errors: where its standard error goes.
     """
 
-    def __init__(self, environment: Mapping[str, str], cwd: Path, errors: Path) -> None:
-        with errors.open("wb") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "podbook_runner.render"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                cwd=cwd,
-                env=dict(environment),
-            )
-        # A document can make it large: better without HTML than without a runner.
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("500")
-        self._errors = errors
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
+    def __init__(self, process: "Child", errors: Path) -> None:
+        self._process, self._errors = process, errors
 
     def request(self, notebook: Path, *, title: str, html: Path | None, report: Path | None) -> None:
         """Ask for the pages; :meth:`result` waits for them."""

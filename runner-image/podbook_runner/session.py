@@ -6,6 +6,7 @@ channel without messages whose process is gone raises, after everything the proc
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from queue import Empty
 from typing import Any, cast
@@ -28,6 +29,8 @@ else:
 __all__ = ["KernelSession", "close_session", "open_session"]
 
 _LOOK_SECONDS = 0.1
+_REST_SECONDS = 5.0
+"""Between two looks at a kernel whose end would be noticed at once."""
 _SUBSCRIBE_SECONDS = 0.05
 _RECONNECT_MILLISECONDS = 5
 _MESSAGE_SPARE = 16 * 1024 * 1024
@@ -46,6 +49,7 @@ class _Channel(AsyncZMQSocketChannel):
     """A channel that counts what it receives and ends with its kernel."""
 
     alive: Callable[[], bool] = staticmethod(lambda: True)
+    ended: asyncio.Future[None] | None = None
     received: Callable[[int], None] = staticmethod(lambda _size: None)
 
     @override
@@ -56,19 +60,30 @@ class _Channel(AsyncZMQSocketChannel):
             DeadKernelError: the kernel has ended and left no message.
             queue.Empty: none came in time.
         """
-        waited = 0.0
-        while timeout is None or waited < timeout:
+        end = None if timeout is None else time.monotonic() + timeout
+        while end is None or time.monotonic() < end:
             alive = self.alive()
-            pause = _LOOK_SECONDS if timeout is None else min(_LOOK_SECONDS, timeout - waited)
-            if await self.socket.poll(int(pause * 1000)):
+            pause = _LOOK_SECONDS if self.ended is None or not alive else _REST_SECONDS
+            if await self._arrives(pause if end is None else min(pause, max(0.0, end - time.monotonic()))):
                 message = await self._receive()
                 if message is not None:
                     return message
                 continue
             if not alive:
                 raise DeadKernelError("Kernel died")
-            waited += pause
         raise Empty
+
+    async def _arrives(self, seconds: float) -> bool:
+        """Whether a message is there, at the latest after that time, or when the kernel ends."""
+        arriving: asyncio.Future[Any] = asyncio.ensure_future(self.socket.poll(int(seconds * 1000)))
+        if self.ended is None or self.ended.done():
+            return bool(await arriving)
+        try:
+            either: tuple[asyncio.Future[Any], ...] = (arriving, self.ended)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return arriving.done() and bool(arriving.result())
+        finally:
+            arriving.cancel()
 
     async def _receive(self) -> dict[str, Any] | None:
         """The message that is there; None if it is none of Jupyter's: a notebook can write to its kernel's sockets."""
@@ -134,6 +149,7 @@ async def open_session(
     session.load_connection_info(cast("KernelConnectionInfo", kernel.connection))
     session.start_channels(stdin=False, hb=False, control=False)
     session.shell_channel.alive = session.iopub_channel.alive = kernel.is_alive
+    session.shell_channel.ended = session.iopub_channel.ended = _end_of(kernel)
     try:
         async with asyncio.timeout(seconds):
             reply = await _ready(session)
@@ -158,6 +174,22 @@ async def close_session(session: KernelSession) -> None:
         # The answer tells that the request has left; a socket that is closed too early takes it along.
         await session.shell_channel.socket.poll(int(_GOODBYE_SECONDS * 1000))
     session.context.destroy(linger=0)
+
+
+def _end_of(kernel: Kernel) -> asyncio.Future[None] | None:
+    """Comes true when the kernel's process ends; None where that has to be looked after."""
+    notice = kernel.end_notice
+    if notice is None:
+        return None
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        loop.remove_reader(notice)
+        ended.set_result(None)
+
+    loop.add_reader(notice, tell)
+    return ended
 
 
 async def _ready(session: KernelSession) -> dict[str, Any]:

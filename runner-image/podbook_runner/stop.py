@@ -59,6 +59,10 @@ class Stop:
     def trip(self, cause: Cause, message: str) -> None:
         """Record a cause and wake whoever waits."""
         self._causes.append((cause, message))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._writable, b"\x00")
 

@@ -173,13 +173,22 @@ def test_a_pod_that_does_not_begin_says_why_and_ends_in_time(
     state: dict[str, Any] | None, conditions: tuple[dict[str, str], ...], early: Reason, end: Reason, after: int
 ) -> None:
     item, waits = execution(SCHEDULED), pod(state, conditions=conditions)
-    first = decide(item, waits, job=job())
+    first = decide(item, waits, job=job(), after=2)
     assert isinstance(first, Update)
     assert (first.change.reason, first.change.pod_name, first.change.attempts) == (early, "pod-1", 1)
     told = execution(SCHEDULED, first.change)
-    assert decide(told, waits, job=job()) == Wait(NOW + timedelta(seconds=after))
+    assert decide(told, waits, job=job(), after=2) == Wait(NOW + timedelta(seconds=after))
     assert isinstance(decide(told, waits, job=job(), after=after - 1), Wait)
     assert end_of(decide(told, waits, job=job(), after=after)) is end
+
+
+def test_a_pod_that_is_being_placed_is_told_of_only_when_that_takes_long() -> None:
+    item, placed = execution(SCHEDULED), ({"type": "PodScheduled", "status": "True"},)
+    refused = ({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"},)
+    assert decide(item, pod(None), job=job(), after=0.5) == Wait(NOW + timedelta(seconds=2))
+    assert isinstance(decide(item, pod(None, conditions=placed), job=job(), after=0.5), Update)
+    assert isinstance(decide(item, pod(None, conditions=refused), job=job(), after=0.5), Update)
+    assert isinstance(decide(item, pod(None), job=job(), after=2), Update)
 
 
 # --- while it runs

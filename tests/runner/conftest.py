@@ -171,6 +171,7 @@ class Runner:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         control_group: Path | None = None,
+        program: Sequence[str] = ("-m", "podbook_runner"),
     ) -> Started:
         file = self.folder / "task.json"
         file.write_bytes(task if isinstance(task, bytes) else task.to_json())
@@ -179,7 +180,7 @@ class Runner:
         process = subprocess.Popen(
             [
                 *entry,
-                *(sys.executable, "-m", "podbook_runner", "--task", str(file), "--attempt", ATTEMPT),
+                *(sys.executable, *program, "--task", str(file), "--attempt", ATTEMPT),
                 *("--work-dir", str(self.work), "--termination-log", str(self.termination_log), *arguments),
             ],
             stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason
 from podbook_core.task import Destination, InputSource, Source, Task
 from podbook_runner.document import executed_bytes, merge_streams, outputs_size
 from podbook_runner.kernelspec import KernelSpec, find_kernelspec
-from podbook_runner.limits import group_is_full
+from podbook_runner.limits import group_is_full, seconds_to_next_look
 from podbook_runner.log import MAX_LOG_BYTES, RunLog
 from podbook_runner.memory import MemoryReading, find_control_group
 from podbook_runner.outcome import AttemptError, Outcome, exit_code_of, termination_message
@@ -268,6 +268,27 @@ def test_no_limit_and_no_control_group(tmp_path: Path) -> None:
 )
 def test_when_memory_is_full(used: int, limit: int, full: bool) -> None:
     assert group_is_full(MemoryReading(used, limit)) is full
+
+
+def test_memory_is_looked_at_again_before_it_can_be_full() -> None:
+    gibi = 1 << 30
+    assert seconds_to_next_look(float("inf")) == seconds_to_next_look(100 * gibi) == 0.5
+    assert seconds_to_next_look(gibi / 4) == pytest.approx(0.1)
+    assert seconds_to_next_look(1 << 20) == seconds_to_next_look(-5.0) == 0.02
+
+
+def test_a_module_is_loaded_when_it_is_used() -> None:
+    program = (
+        "import sys\nfrom podbook_runner.late import imported_late\n"
+        "with imported_late('colorsys'), imported_late('no_such_module'):\n"
+        "    import colorsys\n"
+        "    try:\n        import no_such_module\n    except ModuleNotFoundError as error:\n        print(error.name)\n"
+        "print('ONE_THIRD' in object.__getattribute__(colorsys, '__dict__'), len(sys.meta_path))\n"
+        "print(round(colorsys.ONE_THIRD, 2), 'ONE_THIRD' in object.__getattribute__(colorsys, '__dict__'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    missing, unloaded, loaded = done.stdout.splitlines()
+    assert (missing, unloaded.split()[0], loaded) == ("no_such_module", "False", "0.33 True")
 
 
 def test_descendants_and_their_memory() -> None:
