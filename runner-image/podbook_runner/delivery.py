@@ -173,7 +173,7 @@ class Delivery:
                 Reason.INVALID_OUTPUT,
                 "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
             )
-        from podbook_core.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - few runs come here
+        from podbook_core.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
 
         child = self.validator
         with ContractValidator(
