@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from jsonschema.exceptions import SchemaError
@@ -17,14 +18,15 @@ from podbook_core.violations import Violation, find_violations, too_deep, valida
 __all__ = ["main"]
 
 _MEMORY = 1024**3
-"""Address space in bytes; a schema that wants more is refused by the death of this process."""
+"""Address space in bytes, besides what there is at the start; a schema that wants more is refused by the death of this process."""
 _KEPT = 1024**2
 """Most characters of the schemas whose validators are kept."""
 
 
 def main() -> None:
     """Answer until standard input ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    limit = _own_size() + _MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     print(json.dumps("ready"), flush=True)  # noqa: T201 - standard output is the answer channel
     validators: dict[str, Validator] = {}
     for line in sys.stdin:
@@ -33,6 +35,14 @@ def main() -> None:
         except RecursionError:
             answer = {"place": "", "problem": "is nested too deeply", "violations": [asdict(too_deep())]}
         print(json.dumps(answer), flush=True)  # noqa: T201
+
+
+def _own_size() -> int:
+    """Address space in bytes: a fork begins with its parent's (proc(5), statm)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _answer(request: Mapping[str, Any], validators: dict[str, Validator]) -> dict[str, Any]:

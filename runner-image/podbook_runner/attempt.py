@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Attempt"]
 
 _SOURCE = Path("source.ipynb")
-_FEW_CELLS = 15
-"""Up to here jsonschema checks a notebook in less time than nbformat's other validator, fastjsonschema, takes to compile its checks."""
 
 
 @dataclass
@@ -124,8 +122,6 @@ class Attempt:
         # From here on the kernel works beside us: all that follows is free until it is ready.
         self._kernel = Kernel(spec, space.runtime, space.cwd, environment)
         become_subreaper()
-        if facts.cells <= _FEW_CELLS:
-            os.environ.setdefault("NBFORMAT_VALIDATOR", "jsonschema")
         self._start_children(space, score)
         self._kernel.listen()
         with self.stop.raising():
@@ -133,9 +129,12 @@ class Attempt:
 
     def _start_children(self, space: workspace.Workspace, score: OomScore) -> None:
         """Start what renders and what validates, after all has been imported that they need as well and before there are threads."""
+        from nbformat.validator import get_validator  # noqa: PLC0415
+
         import podbook_runner.execute  # noqa: F401, PLC0415 - heavy, beside the starting kernel
         from podbook_runner.forks import start_child  # noqa: PLC0415
 
+        get_validator(4, 5)  # type: ignore[no-untyped-call] # compiled once, for papermill here and for nbconvert in the fork
         if self._kernel is None:
             raise RuntimeError("there is no kernel")
         # What was imported stays; the collector need not look at it again, here nor in the children.

@@ -4,9 +4,9 @@ They are made by fork(2), before the runner has threads. A fork has everything i
 business: files, signal handlers, environment.
 """
 
+import contextlib
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -107,7 +107,10 @@ def _become(main: Callable[[], None], ends: tuple[int, int], errors: Path) -> No
     for stream, end in enumerate((*ends, said)):
         os.dup2(end, stream)
     # Among the rest is the lock that others take for the runner's life.
-    os.closerange(_STREAMS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    for descriptor in [int(name) for name in os.listdir("/proc/self/fd")]:  # noqa: PTH208 - numbers, no paths
+        if descriptor >= _STREAMS:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing has put an empty one here
     main()
 

@@ -157,5 +157,5 @@ def _open_notice(pid: int) -> int | None:
         return None
     try:
         return os.pidfd_open(pid)
-    except OSError:  # a sandbox that does not know it
+    except (OSError, AttributeError):  # a sandbox, or a Python, that does not know it
         return None

@@ -11,9 +11,9 @@ from podbook_runner.stop import Cause, Stop
 
 __all__ = ["Watch", "group_is_full", "seconds_to_next_look"]
 
-_LONGEST_SECONDS = 0.5
+_LONGEST_SECONDS = 0.25
 _SHORTEST_SECONDS = 0.02
-_GROWTH = 2.5 * 1024**3
+_GROWTH = 5 * 1024**3
 """Bytes a second that processes can take; the next look comes before such a growth would reach the limit."""
 _AFTER_KILL_SECONDS = 0.1
 _MARGIN = 0.03

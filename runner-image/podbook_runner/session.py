@@ -63,7 +63,8 @@ class _Channel(AsyncZMQSocketChannel):
         end = None if timeout is None else time.monotonic() + timeout
         while end is None or time.monotonic() < end:
             alive = self.alive()
-            pause = _LOOK_SECONDS if self.ended is None or not alive else _REST_SECONDS
+            # Another thread may be asking for the process's end at this moment: then it still counts as alive.
+            pause = _REST_SECONDS if alive and self.ended is not None and not self.ended.done() else _LOOK_SECONDS
             if await self._arrives(pause if end is None else min(pause, max(0.0, end - time.monotonic()))):
                 message = await self._receive()
                 if message is not None:

@@ -34,6 +34,8 @@ def main(folder: Path = FOLDER) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     warm_up(make_exporter(FileSystemBytecodeCache(str(folder))))
+    for file in folder.iterdir():
+        file.chmod(0o644)  # they come from temporary files, which only their owner may read; a run is somebody else's
 
 
 if __name__ == "__main__":

@@ -105,6 +105,22 @@ def test_a_child_that_fails_says_why(tmp_path: Path) -> None:
     assert (tmp_path / "errors").read_text().rstrip().endswith("ValueError: no idea")
 
 
+def test_a_large_runner_leaves_its_validator_room(tmp_path: Path) -> None:
+    program = """
+    import json, mmap, sys
+    from pathlib import Path
+    from podbook_core import validation_worker
+    from podbook_core.validation import ContractValidator
+    from podbook_runner.forks import ForkedProcess
+    from podbook_runner.memory import OomScore
+    large = mmap.mmap(-1, 1200 << 20)
+    child = ForkedProcess(validation_worker.main, Path(sys.argv[1]), OomScore())
+    with ContractValidator(workers=1, start=lambda: child) as validator:
+        print(validator.violations({"items": {"type": "integer"}}, list(range(20_000))))
+    """
+    assert run(program, tmp_path / "errors") == "[]\n"
+
+
 @pytest.mark.parametrize(("own", "child"), [(0, 500), (-17, 500), (500, 501), (998, 999), (1000, 1000)])
 def test_children_go_first_when_memory_runs_out(tmp_path: Path, own: int, child: int) -> None:
     file = tmp_path / "oom_score_adj"

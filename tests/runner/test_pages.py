@@ -24,6 +24,7 @@ for name in render._ADDRESSES:
 expected = plain.from_notebook_node(nb)[0]
 templates.main(folder)
 compiled = sorted(folder.iterdir())
+assert all(file.stat().st_mode & 0o777 == 0o644 for file in compiled), "not for every user"
 exporter = render.make_exporter(templates.CompiledTemplates(str(folder)))
 assert html.BeautifulSoup is not bs4.BeautifulSoup
 render.warm_up(exporter)

@@ -272,8 +272,8 @@ def test_when_memory_is_full(used: int, limit: int, full: bool) -> None:
 
 def test_memory_is_looked_at_again_before_it_can_be_full() -> None:
     gibi = 1 << 30
-    assert seconds_to_next_look(float("inf")) == seconds_to_next_look(100 * gibi) == 0.5
-    assert seconds_to_next_look(gibi / 4) == pytest.approx(0.1)
+    assert seconds_to_next_look(float("inf")) == seconds_to_next_look(100 * gibi) == 0.25
+    assert seconds_to_next_look(gibi / 4) == pytest.approx(0.05)
     assert seconds_to_next_look(1 << 20) == seconds_to_next_look(-5.0) == 0.02
 
 
