@@ -17,7 +17,7 @@ from podbook_runner.fetch import fetch
 from podbook_runner.kernel import Kernel
 from podbook_runner.kernelspec import find_kernelspec, kernel_folders
 from podbook_runner.log import RunLog
-from podbook_runner.memory import OomScore
+from podbook_runner.memory import OomScore, find_control_group
 from podbook_runner.outcome import AttemptError, Outcome
 from podbook_runner.processes import become_subreaper
 from podbook_runner.progress import Progress, Reporter
@@ -120,14 +120,14 @@ class Attempt:
         workspace.seed_font_cache(os.environ, space)
         score = OomScore()
         # From here on the kernel works beside us: all that follows is free until it is ready.
-        self._kernel = Kernel(spec, space.runtime, space.cwd, environment)
+        kernel = self._kernel = Kernel(spec, space.runtime, space.cwd, environment)
         become_subreaper()
-        self._start_children(space, score)
-        self._kernel.listen()
+        self._start_children(kernel, space, score)
+        kernel.listen()
         with self.stop.raising():
             self._fetch_rest(space)
 
-    def _start_children(self, space: workspace.Workspace, score: OomScore) -> None:
+    def _start_children(self, kernel: Kernel, space: workspace.Workspace, score: OomScore) -> None:
         """Start what renders and what validates, after all has been imported that they need as well and before there are threads."""
         from nbformat.validator import get_validator  # noqa: PLC0415
 
@@ -135,21 +135,19 @@ class Attempt:
         from podbook_runner.forks import start_child  # noqa: PLC0415
 
         get_validator(4, 5)  # type: ignore[no-untyped-call] # compiled once, for papermill here and for nbconvert in the fork
-        if self._kernel is None:
-            raise RuntimeError("there is no kernel")
         # What was imported stays; the collector need not look at it again, here nor in the children.
         gc.freeze()
         if self.task.contract is not None:
             from podbook_core import validation_worker  # noqa: PLC0415
 
             self._validator = start_child(validation_worker.main, Path(os.devnull), score)
-            self._kernel.spare(self._validator.pid)
+            kernel.spare(self._validator.pid)
         if self.task.html or self.task.report:
             from podbook_runner import render  # noqa: PLC0415
 
             errors = space.private / "renderer.err"
             child = start_child(render.main, errors, score)
-            self._kernel.spare(child.pid)
+            kernel.spare(child.pid)
             self._renderer = Renderer(child, errors)
         gc.enable()
 
@@ -178,7 +176,6 @@ class Attempt:
 
     def _execute(self) -> Outcome:
         from podbook_runner.limits import Watch  # noqa: PLC0415
-        from podbook_runner.memory import find_control_group  # noqa: PLC0415
 
         task, kernel = self.task, self._kernel
         if kernel is None:

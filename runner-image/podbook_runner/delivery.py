@@ -176,9 +176,8 @@ class Delivery:
         from podbook_core.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
 
         child = self.validator
-        with ContractValidator(
-            workers=1, start=start_worker if child is None or child.poll() is not None else lambda: child
-        ) as validator:
+        process = child if child is not None and child.poll() is None else start_worker()
+        with ContractValidator(workers=1, start=lambda: process) as validator:
             try:
                 violations = validator.violations(self.schema, value)
             except ValidationStalledError as error:

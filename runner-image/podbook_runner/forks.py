@@ -34,22 +34,22 @@ class ForkedProcess:
     """
 
     def __init__(self, main: Callable[[], None], errors: Path, score: OomScore) -> None:
-        requests, self_requests = os.pipe()
-        answers, self_answers = os.pipe()
-        ends = (requests, self_answers)
+        its_input, our_output = os.pipe()
+        our_input, its_output = os.pipe()
+        ends = (its_input, its_output)
         self._process = multiprocessing.get_context("fork").Process(target=_become, args=(main, ends, errors))
         try:
             with score.expendable():
                 self._process.start()
         except OSError:
-            os.close(self_requests)
-            os.close(answers)
+            os.close(our_output)
+            os.close(our_input)
             raise
         finally:
             for end in ends:
                 os.close(end)
-        self.stdin: IO[bytes] | None = open(self_requests, "wb")  # noqa: SIM115, PTH123 - a descriptor, open as long as the child
-        self.stdout: IO[bytes] | None = open(answers, "rb")  # noqa: SIM115, PTH123
+        self.stdin: IO[bytes] | None = os.fdopen(our_output, "wb")
+        self.stdout: IO[bytes] | None = os.fdopen(our_input, "rb")
         self.pid = self._process.pid or 0
 
     def poll(self) -> int | None:
@@ -70,9 +70,7 @@ Child = ForkedProcess | subprocess.Popen[bytes]
 """What the runner knows of a child: ``stdin``, ``stdout``, ``pid``, ``poll``, ``kill`` and ``wait``."""
 
 
-def start_child(
-    main: Callable[[], None], errors: Path, score: OomScore, *, forking: bool = sys.platform == "linux"
-) -> ForkedProcess | subprocess.Popen[bytes]:
+def start_child(main: Callable[[], None], errors: Path, score: OomScore, *, forking: bool = sys.platform == "linux") -> Child:
     """Run a module's ``main`` in a child, which reads requests from its standard input and writes answers to its standard output.
 
     Args:
@@ -111,7 +109,7 @@ def _become(main: Callable[[], None], ends: tuple[int, int], errors: Path) -> No
         if descriptor >= _STREAMS:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing has put an empty one here
+    sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has put an empty one here
     main()
 
 

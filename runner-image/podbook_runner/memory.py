@@ -79,15 +79,11 @@ class OomScore:
             yield
             return
         own = int(os.pread(self._descriptor, 16, 0))
-        self._set(min(_FIRST, max(_EXPENDABLE, own + 1)))
+        _write_score(self._descriptor, min(_FIRST, max(_EXPENDABLE, own + 1)))
         try:
             yield
         finally:
-            self._set(own)
-
-    def _set(self, value: int) -> None:
-        with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor or 0, str(value).encode(), 0)
+            _write_score(self._descriptor, own)
 
 
 def find_control_group(membership: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> ControlGroup | None:
@@ -112,6 +108,11 @@ def find_control_group(membership: Path = Path("/proc/self/cgroup"), mounts: Pat
         if groups:
             return next((group for group in groups if group.limit() is not None), groups[0])
     return None
+
+
+def _write_score(descriptor: int, value: int) -> None:
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, str(value).encode(), 0)
 
 
 def _read(path: Path) -> str:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,14 @@ def save(value: str, encoder: str = "text") -> str:
         f"display({{'application/scrapbook.scrap.{encoder}+json': "
         f"{{'name': 'nbschema_outputs', 'data': {data}, 'encoder': '{encoder}', 'version': 1}}}}, raw=True)"
     )
+
+
+def printed_by(program: str, *arguments: object, warnings: str = "default", environment: Mapping[str, str] | None = None) -> str:
+    """What a Python program prints that ends well; ``warnings`` as in ``python -W``, the environment complete."""
+    command = [sys.executable, "-W", warnings, "-c", textwrap.dedent(program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """The runner's own children: what they have of the runner and what not, and a runner that can have no forks."""
 
 import json
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 from podbook_core.reasons import ExitCode
 from podbook_runner.memory import OomScore
 
-from .conftest import Runner, notebook, save
+from .conftest import Runner, notebook, printed_by, save
 
 WITHOUT = """
 import os, sys
@@ -29,10 +27,7 @@ NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
 def run(program: str, *arguments: object, **environment: str) -> str:
     """What a program prints; its warnings are errors."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed_by(program, *arguments, warnings="error", environment=environment)
 
 
 @pytest.mark.parametrize("forking", [True, False], ids=["fork", "program"])

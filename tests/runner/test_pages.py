@@ -1,12 +1,12 @@
 """The pages are nbconvert's, byte for byte, although the renderer spares itself some of what nbconvert does."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.notebook_file import code_cell, markdown_cell, notebook_document
+
+from .conftest import printed_by
 
 PROGRAM = """
 import json, sys
@@ -73,20 +73,12 @@ def notebook() -> dict[str, Any]:
     return notebook_document(cells, metadata)
 
 
-def run(program: str, *arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_page_is_what_nbconvert_makes(tmp_path: Path) -> None:
     file = tmp_path / "notebook.ipynb"
     file.write_text(json.dumps(notebook()))
-    length, undescribed, focusable, compiled = map(int, run(PROGRAM, file, tmp_path / "share/templates").split())
+    length, undescribed, focusable, compiled = map(int, printed_by(PROGRAM, file, tmp_path / "share/templates").split())
     assert (length > 100_000, undescribed > 0, focusable > 2, compiled > 4) == (True, True, True, True)
 
 
 def test_rendering_loads_neither_ipython_nor_a_grammar_of_css() -> None:
-    assert run(LEXERS) == "[]\n"
+    assert printed_by(LEXERS) == "[]\n"
