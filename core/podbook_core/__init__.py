@@ -5,7 +5,7 @@ Nothing here talks to a network except :mod:`podbook_core.store.s3`, and nothing
 
 __all__ = ["API_GROUP", "API_VERSION", "KIND", "PLURAL", "__version__"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 API_GROUP = "podbook.dev"
 """API group of the custom resource."""

@@ -164,7 +164,7 @@ def test_amounts_may_be_numbers(render: Render) -> None:
 
 def test_profiles_default_to_the_scientific_runner(render: Render) -> None:
     profiles = parse_profiles(json.loads(one(render(), "ConfigMap", "podbook-profiles")["data"]["profiles.json"]))
-    assert profiles["default"].image == "podbook-runner-scientific:0.1.0"
+    assert profiles["default"].image == "podbook-runner-scientific:0.2.0"
     assert profiles["default"].resources["limits"] == {"memory": "1Gi"}
 
 
