@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from podbook_core.record import Record
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.keys import attempts_prefix, record_key
+from podbook_core.store.limits import MAX_RECORD_BYTES
 
 __all__ = ["Repinned", "repin"]
 
@@ -45,7 +46,7 @@ def repin(store: ObjectStore, uid: str) -> Repinned | None:
     """
     for _ in range(_TRIES):
         try:
-            stored = store.get(record_key(uid))
+            stored = store.get(record_key(uid), limit=MAX_RECORD_BYTES)
         except KeyNotFoundError:
             return None
         record = Record.model_validate_json(stored.data)
@@ -71,7 +72,8 @@ def with_etags(record: bytes, etags: Mapping[int, str]) -> bytes:
 
 def _changes(store: ObjectStore, record: Record) -> tuple[dict[int, str], tuple[str, ...]]:
     """New ETags by place, and the keys of what is damaged. Only what has another ETag is read."""
-    there = store.describe(attempts_prefix(record.execution.uid)) if record.objects else {}
+    prefix = attempts_prefix(record.execution.uid)
+    there = store.describe(prefix, [item.key.removeprefix(prefix) for item in record.objects if item.key.startswith(prefix)])
     etags: dict[int, str] = {}
     damaged: list[str] = []
     for place, item in enumerate(record.objects):

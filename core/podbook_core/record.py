@@ -24,6 +24,7 @@ from podbook_core.store.keys import (
     name_key,
     record_key,
 )
+from podbook_core.store.limits import MAX_NAME_BYTES, MAX_RECORD_BYTES
 from podbook_core.transitions import mark_stored
 
 __all__ = ["Record", "RecordStore", "RecordedObject"]
@@ -109,7 +110,7 @@ class RecordStore:
     def read(self, uid: str) -> Record | None:
         """The record of an execution, None while it has none."""
         try:
-            return _RECORD.validate_json(self._store.get(record_key(uid)).data)
+            return _RECORD.validate_json(self._store.get(record_key(uid), limit=MAX_RECORD_BYTES).data)
         except KeyNotFoundError:
             return None
 
@@ -148,7 +149,7 @@ class RecordStore:
     def _holder(self, name: str) -> str | None:
         """The uid a name leads to."""
         try:
-            return self._store.get(name_key(name)).data.decode()
+            return self._store.get(name_key(name), limit=MAX_NAME_BYTES).data.decode()
         except KeyNotFoundError:
             return None
 
@@ -178,7 +179,7 @@ class RecordStore:
 
     def _pin(self, uid: str, manifest: AttemptManifest) -> list[RecordedObject]:
         prefix = attempt_prefix(uid, manifest.attempt)
-        there = self._store.describe(prefix)
+        there = self._store.describe(prefix, [file.name for file in manifest.files])
         pinned = []
         for file in manifest.files:
             info = there.get(prefix + file.name)

@@ -14,6 +14,7 @@ from podbook_core import history, retention
 from podbook_core.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
 from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key, record_key
+from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES
 
 __all__ = ["StoreSweep"]
 
@@ -73,7 +74,7 @@ class StoreSweep:
         now, removed = self._clock(), 0
         for digest in digests:
             try:
-                entry: Any = json.loads(self._store.get(idempotency_key(digest)).data)
+                entry: Any = json.loads(self._store.get(idempotency_key(digest), limit=MAX_IDEMPOTENCY_BYTES).data)
                 name, used = str(entry["name"]), datetime.fromisoformat(entry["time"])
             except KeyNotFoundError:
                 continue

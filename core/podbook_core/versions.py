@@ -16,6 +16,12 @@ from podbook_core.contract import Contract, read_contract
 from podbook_core.digests import digest_json, sha256_hex
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import NOTEBOOKS, current_key, notebook_prefix, version_prefix
+from podbook_core.store.limits import (
+    MAX_CONTRACT_DOCUMENT_BYTES,
+    MAX_FOLDERS,
+    MAX_POINTER_BYTES,
+    MAX_VERSION_MANIFEST_BYTES,
+)
 
 __all__ = ["MAX_ASSETS_BYTES", "Asset", "Bundle", "Pointer", "Version", "VersionStore", "build_bundle"]
 
@@ -167,7 +173,7 @@ class VersionStore:
     def current(self, name: str) -> Pointer | None:
         """Which version is current, None when the notebook is not published."""
         try:
-            found = self._store.get(current_key(name))
+            found = self._store.get(current_key(name), limit=MAX_POINTER_BYTES)
         except KeyNotFoundError:
             return None
         return Pointer(name, str(json.loads(found.data)["version"]), found.info.etag)
@@ -176,8 +182,9 @@ class VersionStore:
         """A stored version, None when there is none. Versions never change, so callers may keep what they get."""
         prefix = version_prefix(name, version)
         try:
-            raw = json.loads(self._store.get(prefix + "manifest.json").data)
-            contract = read_contract(self._store.get(prefix + "contract.json").data) if raw["contract"] else Contract()
+            raw = json.loads(self._store.get(prefix + "manifest.json", limit=MAX_VERSION_MANIFEST_BYTES).data)
+            stored = self._store.get(prefix + "contract.json", limit=MAX_CONTRACT_DOCUMENT_BYTES) if raw["contract"] else None
+            contract = Contract() if stored is None else read_contract(stored.data)
         except KeyNotFoundError:
             return None
         assets = raw["assets"] or {}
@@ -194,18 +201,16 @@ class VersionStore:
 
     def names(self) -> list[str]:
         """Names of all published notebooks, sorted."""
-        return [key.split("/")[1] for key in self._all(NOTEBOOKS) if key.endswith("/current.json") and key.count("/") == 2]
+        # By folder: versions pile up below each name, and a catalogue must not list them all.
+        names = self._store.folders(NOTEBOOKS, limit=MAX_FOLDERS)
+        return [name for name in names if self._store.list(current_key(name), limit=1) == [current_key(name)]]
 
     def versions(self, name: str) -> list[str]:
         """All stored versions of a notebook, in no order that means anything."""
         prefix = notebook_prefix(name) + "versions/"
-        return [key.split("/")[3] for key in self._all(prefix) if key.endswith("/manifest.json")]
-
-    def _all(self, prefix: str) -> list[str]:
-        found: list[str] = []
-        while page := self._store.list(prefix, start_after=found[-1] if found else ""):
-            found.extend(page)
-        return found
+        found = self._store.folders(prefix, limit=MAX_FOLDERS)
+        # A version without its manifest was never finished.
+        return [item for item in found if self._store.list(f"{prefix}{item}/manifest.json", limit=1)]
 
     def _create(self, key: str, data: bytes, media_type: str) -> None:
         try:

@@ -1,22 +1,21 @@
 """The object store for an event loop: every call that blocks runs in a thread, and what is read is checked before it is believed."""
 
 import asyncio
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from podbook_core.acceptance import Accepted, Refused, accept
-from podbook_core.attempt import AttemptManifest, InvalidManifestError
+from podbook_core.attempt import AttemptManifest
+from podbook_core.attempts import Attempts
 from podbook_core.contract import ContractError
 from podbook_core.model import NotebookExecution, Progress, Spec
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
 from podbook_core.record import Record, RecordStore
-from podbook_core.store.base import KeyNotFoundError, ObjectStore
-from podbook_core.store.keys import PROGRESS_FILE, RESULT_FILE, attempt_prefix, attempts_prefix, result_key
+from podbook_core.store.base import ObjectStore
 from podbook_core.validation import ContractValidator
 from podbook_core.versions import Version, VersionStore
 
@@ -24,9 +23,6 @@ __all__ = ["Storage"]
 
 T = TypeVar("T")
 _VERSIONS = 256
-_PAGES = 20
-_ATTEMPTS = 20
-_PROGRESS_BYTES = 4096
 
 
 class Storage:
@@ -39,7 +35,7 @@ class Storage:
     """
 
     def __init__(self, store: ObjectStore, validator: ContractValidator, *, threads: int = 32) -> None:
-        self._store = store
+        self._attempts = Attempts(store)
         self._versions = VersionStore(store)
         self._records = RecordStore(store)
         self._validator = validator
@@ -78,15 +74,15 @@ class Storage:
 
     async def manifest(self, uid: str, attempt: str) -> AttemptManifest | None:
         """What an attempt says it did; None when it says nothing that counts."""
-        return await self._run(lambda: self._manifest(uid, attempt))
+        return await self._run(lambda: self._attempts.manifest(uid, attempt))
 
     async def manifests(self, uid: str) -> dict[str, AttemptManifest | None]:
         """What every attempt says that has said anything, in the order they ended by their own word."""
-        return await self._run(lambda: self._manifests(uid))
+        return await self._run(lambda: self._attempts.manifests(uid))
 
     async def progress(self, uid: str, attempt: str) -> Progress | None:
         """How far an attempt is, None when it has not said so (in a way that can be understood)."""
-        return await self._run(lambda: self._progress(uid, attempt))
+        return await self._run(lambda: self._attempts.progress(uid, attempt))
 
     async def close_record(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
         """Commit the end of an execution; the record that counts may be an earlier one."""
@@ -98,40 +94,3 @@ class Storage:
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-
-    def _manifest(self, uid: str, attempt: str) -> AttemptManifest | None:
-        try:
-            manifest = AttemptManifest.from_json(self._store.get(result_key(uid, attempt)).data)
-        except (KeyNotFoundError, InvalidManifestError):
-            # The kernel could have written it; what is not of the documented shape was not written by our runner.
-            return None
-        return manifest if (manifest.uid, manifest.attempt) == (uid, attempt) else None
-
-    def _manifests(self, uid: str) -> dict[str, AttemptManifest | None]:
-        prefix, last = attempts_prefix(uid), ""
-        attempts: list[str] = []
-        for _ in range(_PAGES):
-            page = self._store.list(prefix, start_after=last)
-            if not page:
-                break
-            last = page[-1]
-            attempts.extend(key.split("/")[3] for key in page if key.count("/") == 4 and key.endswith(f"/{RESULT_FILE}"))
-        found = [(attempt, self._manifest(uid, attempt)) for attempt in attempts[:_ATTEMPTS]]
-        return dict(sorted(found, key=lambda item: item[1].end_time if item[1] is not None else ""))
-
-    def _progress(self, uid: str, attempt: str) -> Progress | None:
-        try:
-            stored = self._store.get(attempt_prefix(uid, attempt) + PROGRESS_FILE)
-        except KeyNotFoundError:
-            return None
-        return _progress_from_json(stored.data)
-
-
-def _progress_from_json(data: bytes) -> Progress | None:
-    if len(data) > _PROGRESS_BYTES:
-        return None
-    try:
-        raw: Any = json.loads(data)
-        return Progress(completed=raw["completed"], total=raw["total"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None

@@ -133,7 +133,7 @@ def _task(podbook: Installation, uid: str) -> Task | None:
 def _everything(podbook: Installation, document: Document) -> list[bytes]:
     """All that a run left: its objects in the bucket, its status, its pod's log, its events."""
     uid = document["metadata"]["uid"]
-    left = [podbook.store.get(key).data for key in podbook.store.list(f"executions/{uid}/")]
+    left = [podbook.store.get(key, limit=2**30).data for key in podbook.store.list(f"executions/{uid}/")]
     left.append(json.dumps(podbook.custom_resource(document["id"])["status"]).encode())
     left.extend(podbook.runs("logs", pod["metadata"]["name"]).encode() for pod in podbook.run_pods(document["id"]))
     left.append(podbook.runs("describe", "nbx", document["id"]).encode())

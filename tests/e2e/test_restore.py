@@ -67,7 +67,7 @@ def copy(source: ObjectStore, target: ObjectStore, folder: Path) -> None:
     """Every object but the lists; what is larger than a part goes in parts, which gives it another ETag."""
     for key in source.list("", limit=100_000):
         if not key.startswith("index/"):
-            (folder / "object").write_bytes(source.get(key).data)
+            (folder / "object").write_bytes(source.get(key, limit=2**30).data)
             target.put(key, folder / "object")
 
 

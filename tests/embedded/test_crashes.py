@@ -53,7 +53,7 @@ def manifests(store: DirectoryStore) -> dict[str, list[AttemptManifest]]:
     while page := store.list("executions/", start_after=last):
         for key in page:
             if key.endswith("/result.json"):
-                manifest = AttemptManifest.from_json(store.get(key).data)
+                manifest = AttemptManifest.from_json(store.get(key, limit=2**30).data)
                 found.setdefault(manifest.uid, []).append(manifest)
         last = page[-1]
     return found

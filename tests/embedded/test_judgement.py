@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from tests.embedded.samples import new_execution
 
-from podbook_api.embedded.judgement import advanced, parse_progress, queue_deadline, showing, verdict_on
+from podbook_api.embedded.judgement import advanced, queue_deadline, showing, verdict_on
 from podbook_core.attempt import AttemptManifest
 from podbook_core.model import Progress, Resolved, Status
 from podbook_core.reasons import INTERRUPTED, ExitCode, Reason
@@ -81,31 +80,12 @@ def test_a_stopping_server_is_to_blame_for_the_end_of_its_runners() -> None:
     assert isinstance(verdict(None, exit_code=-15, stopping=True), Again)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'{"completed": 1}',
-        b'{"completed": -1, "total": 2}',
-        b'{"completed": 3, "total": 2}',
-        b'{"completed": true, "total": 2}',
-        b'{"completed": 1.0, "total": 2}',
-        b'{"completed": 1, "total": 99999999}',
-    ],
-)
-def test_progress_that_is_none_is_ignored(data: bytes) -> None:
-    assert parse_progress(data) is None
-
-
 def test_progress_shows_running_and_then_publishing() -> None:
     execution = new_execution("double")
     running = showing(Progress(completed=1, total=2), NOW)(execution)
     assert running.status.reason is Reason.RUNNING
     done = showing(Progress(completed=2, total=2), NOW)(running)
     assert done.status.reason is Reason.PUBLISHING
-    assert done.status.progress == parse_progress(b'{"completed": 2, "total": 2, "cell": 1}')
 
 
 def test_only_the_first_attempt_has_a_queue_deadline() -> None:

@@ -94,7 +94,7 @@ def test_assets_and_models_belong_to_a_version(folder: Folder, data: DataDir) ->
     second = folder.current("report")
     assert second is not None
     assert second.asset_paths == ("data/one.csv", "data/two.csv")
-    tar = DirectoryStore(data.store).get(second.prefix + "assets.tar").data
+    tar = DirectoryStore(data.store).get(second.prefix + "assets.tar", limit=2**30).data
     with tarfile.open(fileobj=BytesIO(tar)) as archive:
         assert archive.getnames() == ["data/one.csv", "data/two.csv"]
 

@@ -56,7 +56,7 @@ async def test_success_is_recorded_with_its_output_and_leaves_nothing_behind(
     assert record.execution == ended
     output = record.find("output.json")
     assert output is not None
-    assert json.loads(store.get(output.key, if_match=output.etag).data) == {"twice": 42}
+    assert json.loads(store.get(output.key, if_match=output.etag, limit=2**30).data) == {"twice": 42}
     assert list(data.live.iterdir()) == []
     assert list(data.work.iterdir()) == []
 
@@ -85,7 +85,7 @@ async def test_a_notebook_that_kills_its_runner_is_runner_crashed_and_leaves_no_
     assert record.execution.status.reason is Reason.RUNNER_CRASHED
     log = record.find("log.txt")
     assert log is not None
-    assert b"exit code -9" in store.get(log.key, if_match=log.etag).data
+    assert b"exit code -9" in store.get(log.key, if_match=log.etag, limit=2**30).data
 
 
 async def test_a_crashed_runner_is_tried_again_within_retries(
@@ -99,7 +99,7 @@ async def test_a_crashed_runner_is_tried_again_within_retries(
     assert ended.status.attempts == 2
     output = record_of(store, created).find("output.json")
     assert output is not None
-    assert json.loads(store.get(output.key).data) == {"attempt": 2}
+    assert json.loads(store.get(output.key, limit=2**30).data) == {"attempt": 2}
 
 
 async def test_cancel_keeps_the_partial_notebook_of_a_running_execution(start_backend: StartBackend, store: DirectoryStore) -> None:
@@ -116,7 +116,7 @@ async def test_cancel_keeps_the_partial_notebook_of_a_running_execution(start_ba
     assert ended.status.phase is Phase.CANCELLED
     notebook = record_of(store, created).find("notebook.ipynb")
     assert notebook is not None
-    assert b"asleep" in store.get(notebook.key).data
+    assert b"asleep" in store.get(notebook.key, limit=2**30).data
     assert processes_of(created.uid) == []
 
 
@@ -230,7 +230,7 @@ async def test_a_stop_leaves_executions_that_the_next_start_finishes(
     assert [end.status.reason for end in ends] == [Reason.SUCCEEDED, Reason.SUCCEEDED]
     assert [end.status.attempts for end in ends] == [2, 1]
     outcomes = [
-        AttemptManifest.from_json(store.get(key).data).outcome
+        AttemptManifest.from_json(store.get(key, limit=2**30).data).outcome
         for key in store.list(f"executions/{running.uid}/attempts/")
         if key.endswith("/result.json")
     ]

@@ -148,7 +148,7 @@ def test_a_run_outlives_the_access_it_began_with(minio_service: S3Service, tmp_p
     finally:
         runner.close()
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
-    stored = {key.removeprefix(f"{PREFIX}{ATTEMPT}/"): store.get(key).data.decode() for key in store.list(PREFIX)}
+    stored = {key.removeprefix(f"{PREFIX}{ATTEMPT}/"): store.get(key, limit=2**30).data.decode() for key in store.list(PREFIX)}
     manifest = AttemptManifest.from_json(stored["result.json"].encode())
     assert manifest.outcome == "Succeeded"
     assert {"notebook.ipynb", "report.html", "output.json", "log.txt"} <= stored.keys()

@@ -16,6 +16,7 @@ from podbook_core.store.base import (
     InvalidKeyError,
     KeyNotFoundError,
     ObjectStore,
+    ObjectTooLargeError,
     PreconditionFailedError,
     StoreUnavailableError,
 )
@@ -37,7 +38,7 @@ def large_file(folder: Path) -> Path:
 
 def test_what_was_put_is_got(store: ObjectStore) -> None:
     written = store.put("a/b.json", b'{"x": 1}', media_type="application/json")
-    found = store.get("a/b.json")
+    found = store.get("a/b.json", limit=2**30)
     assert found.data == b'{"x": 1}'
     assert found.info == written == store.head("a/b.json")
     assert (written.key, written.size, written.media_type) == ("a/b.json", 8, "application/json")
@@ -48,14 +49,14 @@ def test_put_replaces_and_the_etag_follows_the_content(store: ObjectStore) -> No
     first = store.put("a", b"one")
     second = store.put("a", b"two")
     again = store.put("a", b"one")
-    assert store.get("a").data == b"one"
+    assert store.get("a", limit=2**30).data == b"one"
     assert first.etag != second.etag
     assert first.etag == again.etag
 
 
 def test_empty_object(store: ObjectStore) -> None:
     store.put("empty", b"")
-    assert store.get("empty").data == b""
+    assert store.get("empty", limit=2**30).data == b""
     with store.open("empty") as found:
         assert (found.info.size, list(found.chunks)) == (0, [])
 
@@ -63,7 +64,7 @@ def test_empty_object(store: ObjectStore) -> None:
 @pytest.mark.parametrize("key", ["päpper/ünïcode 数据.txt", "a b/c+d&e=f?g#h%20.txt", "quote'\"<>&.txt", "back\\slash"])
 def test_keys_in_any_script(store: ObjectStore, key: str) -> None:
     store.put(key, b"x")
-    assert store.get(key).data == b"x"
+    assert store.get(key, limit=2**30).data == b"x"
     assert store.list(key.split("/", maxsplit=1)[0]) == [key]
     store.delete(key)
     assert store.head(key) is None
@@ -74,7 +75,7 @@ def test_what_is_no_key_finds_nothing_and_is_never_written(store: ObjectStore, k
     with pytest.raises(InvalidKeyError):
         store.put(key, b"x")
     with pytest.raises(KeyNotFoundError):
-        store.get(key)
+        store.get(key, limit=2**30)
     assert store.head(key) is None
     store.delete(key)
     assert store.list("") == []
@@ -82,12 +83,12 @@ def test_what_is_no_key_finds_nothing_and_is_never_written(store: ObjectStore, k
 
 def test_a_missing_object(store: ObjectStore) -> None:
     with pytest.raises(KeyNotFoundError) as caught:
-        store.get("a/missing")
+        store.get("a/missing", limit=2**30)
     assert caught.value.key == "a/missing"
     with pytest.raises(KeyNotFoundError), store.open("a/missing"):
         pytest.fail("it was opened")
     with pytest.raises(KeyNotFoundError):
-        store.get("a/missing", if_match="x")
+        store.get("a/missing", if_match="x", limit=2**30)
     assert store.head("a/missing") is None
     store.delete("a/missing")
     assert store.delete_prefix("a/") == 0
@@ -111,7 +112,7 @@ def test_a_folder_is_no_object(store: ObjectStore) -> None:
     store.put("folder/a", b"x")
     assert store.head("folder") is None
     with pytest.raises(KeyNotFoundError):
-        store.get("folder")
+        store.get("folder", limit=2**30)
     store.delete("folder")
     assert store.list("") == ["folder/a"]
 
@@ -120,7 +121,7 @@ def test_create_only(store: ObjectStore) -> None:
     store.put("a", b"first", if_none_match=True)
     with pytest.raises(PreconditionFailedError):
         store.put("a", b"second", if_none_match=True)
-    assert store.get("a").data == b"first"
+    assert store.get("a", limit=2**30).data == b"first"
 
 
 def test_replace_only_what_was_seen(store: ObjectStore) -> None:
@@ -128,7 +129,7 @@ def test_replace_only_what_was_seen(store: ObjectStore) -> None:
     second = store.put("a", b"second", if_match=first.etag)
     with pytest.raises(PreconditionFailedError):
         store.put("a", b"third", if_match=first.etag)
-    assert store.get("a").data == b"second"
+    assert store.get("a", limit=2**30).data == b"second"
     store.delete("a")
     with pytest.raises(PreconditionFailedError):
         store.put("a", b"fourth", if_match=second.etag)
@@ -137,10 +138,10 @@ def test_replace_only_what_was_seen(store: ObjectStore) -> None:
 
 def test_read_only_what_was_seen(store: ObjectStore) -> None:
     seen = store.put("a", b"seen")
-    assert store.get("a", if_match=seen.etag).data == b"seen"
+    assert store.get("a", if_match=seen.etag, limit=2**30).data == b"seen"
     store.put("a", b"changed")
     with pytest.raises(PreconditionFailedError):
-        store.get("a", if_match=seen.etag)
+        store.get("a", if_match=seen.etag, limit=2**30)
     with pytest.raises(PreconditionFailedError), store.open("a", if_match=seen.etag):
         pytest.fail("it was opened")
 
@@ -164,7 +165,7 @@ def test_a_file_can_be_written_under_a_condition(store: ObjectStore, tmp_path: P
     store.put("a", small, if_none_match=True)
     with pytest.raises(PreconditionFailedError):
         store.put("a", large_file(tmp_path), if_none_match=True)
-    assert store.get("a").data == b"small"
+    assert store.get("a", limit=2**30).data == b"small"
 
 
 def test_leaving_an_open_object_early(store: ObjectStore, tmp_path: Path) -> None:
@@ -201,14 +202,51 @@ def test_lists_are_in_order_and_paged_exactly(store: ObjectStore) -> None:
 def test_a_description_says_of_each_object_what_its_head_says(store: ObjectStore) -> None:
     for key, data in (("a/b", b"one"), ("a/c/d", b""), ("ab", b"two")):
         store.put(key, data)
-    described = store.describe("a/")
+    described = store.describe("a/", ["b", "c/d", "missing"])
     assert sorted(described) == ["a/b", "a/c/d"]
     for key, info in described.items():
         head = store.head(key)
         assert head is not None
         assert (info.key, info.size, info.etag) == (key, head.size, head.etag)
-    assert store.describe("nothing/") == {}
-    assert store.describe("../") == {}
+    assert store.describe("nothing/", ["b"]) == {}
+    assert store.describe("../", ["b"]) == {}
+    assert store.describe("a/", []) == {}
+
+
+def test_nothing_beyond_the_limit_is_read(store: ObjectStore) -> None:
+    store.put("a/large", b"x" * 5000)
+    assert store.get("a/large", limit=5000).data == b"x" * 5000
+    with pytest.raises(ObjectTooLargeError, match="a/large is larger than 4999 bytes"):
+        store.get("a/large", limit=4999)
+
+
+def test_the_tail_of_an_object_is_its_end(store: ObjectStore) -> None:
+    store.put("a/log", b"0123456789")
+    store.put("a/empty", b"")
+    assert store.tail("a/log", limit=4) == b"6789"
+    assert store.tail("a/log", limit=100) == b"0123456789"
+    assert store.tail("a/empty", limit=4) == b""
+    with pytest.raises(KeyNotFoundError):
+        store.tail("a/missing", limit=4)
+
+
+def test_folders_are_named_without_what_lies_in_them(store: ObjectStore) -> None:
+    for key in ("a/b/c/d", "a/b/c/e", "a/f", "a/g/h", "b"):
+        store.put(key, b"")
+    assert list(store.folders("a/", limit=10)) == ["b", "g"]
+    assert list(store.folders("a/", limit=1)) == ["b"]
+    assert list(store.folders("", limit=10)) == ["a"]
+    assert list(store.folders("nothing/", limit=10)) == []
+    assert list(store.folders("../", limit=10)) == []
+    store.delete("a/g/h")
+    assert list(store.folders("a/", limit=10)) == ["b"]
+
+
+def test_a_description_finds_its_objects_among_any_number_of_others(store: ObjectStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.put(f"a/{number:05}", b""), range(2500)))
+    store.put("a/log.txt", b"last")
+    assert {key: info.size for key, info in store.describe("a/", ["log.txt"]).items()} == {"a/log.txt": 4}
 
 
 def test_more_than_a_page_of_keys(store: ObjectStore) -> None:
@@ -252,7 +290,7 @@ def test_any_list_equals_the_sorted_keys(
         store.put(key, b"")
     expected = sorted(key for key in keys if key.startswith(prefix))
     assert store.list(prefix) == expected
-    assert sorted(store.describe(prefix)) == expected
+    assert sorted(store.describe("", keys)) == sorted(keys)
     assert store.list(prefix, start_after=after, limit=limit) == [key for key in expected if key > after][:limit]
     paged: list[str] = []
     while page := store.list(prefix, start_after=paged[-1] if paged else "", limit=limit):
@@ -267,7 +305,7 @@ def test_delete_prefix_removes_what_is_below_and_nothing_else(store: ObjectStore
     assert store.delete_prefix("a/") == 0
     assert store.list("") == ["ab", "b/a/1"]
     store.put("a", b"now a file")
-    assert store.get("a").data == b"now a file"
+    assert store.get("a", limit=2**30).data == b"now a file"
 
 
 def test_paging_goes_on_while_what_was_read_is_deleted(store: ObjectStore) -> None:
@@ -297,7 +335,7 @@ def test_one_of_many_writers_creates(store: ObjectStore) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         won = list(pool.map(create, range(WRITERS)))
     assert sum(won) == 1
-    assert store.get("contended").data == str(won.index(True)).encode()
+    assert store.get("contended", limit=2**30).data == str(won.index(True)).encode()
 
 
 def test_no_update_is_lost(store: ObjectStore) -> None:
@@ -305,7 +343,7 @@ def test_no_update_is_lost(store: ObjectStore) -> None:
 
     def increment(_: int) -> None:
         for _ in range(10_000):
-            seen = store.get("counter")
+            seen = store.get("counter", limit=2**30)
             try:
                 store.put("counter", str(int(seen.data) + 1).encode(), if_match=seen.info.etag)
             except PreconditionFailedError:
@@ -315,7 +353,7 @@ def test_no_update_is_lost(store: ObjectStore) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(increment, range(12)))) == 12
-    assert store.get("counter").data == b"12"
+    assert store.get("counter", limit=2**30).data == b"12"
 
 
 def test_a_reader_never_sees_a_part_of_an_object(store: ObjectStore) -> None:
@@ -331,7 +369,7 @@ def test_a_reader_never_sees_a_part_of_an_object(store: ObjectStore) -> None:
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         while not done.is_set() and not writing.done():
-            assert store.get("a").data in contents
+            assert store.get("a", limit=2**30).data in contents
         writing.result()
 
 

@@ -1,6 +1,5 @@
 """What the supervisor concludes from what it sees. Pure."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -10,11 +9,9 @@ from podbook_core.reasons import INTERRUPTED, Reason
 from podbook_core.transitions import Change, advance
 from podbook_core.verdict import Again, AttemptEnd, End, judge
 
-__all__ = ["advanced", "parse_progress", "queue_deadline", "showing", "verdict_on"]
+__all__ = ["advanced", "queue_deadline", "showing", "verdict_on"]
 
 _QUEUE_SECONDS = 86_400
-_MOST = 10**6
-"""Most cells the model counts."""
 
 
 def verdict_on(
@@ -64,18 +61,6 @@ def queue_deadline(execution: NotebookExecution) -> datetime | None:
         return None
     since = execution.status.queued_time or execution.created
     return since + timedelta(seconds=execution.spec.queue_timeout_seconds or _QUEUE_SECONDS)
-
-
-def parse_progress(data: bytes) -> Progress | None:
-    """The runner's progress.json, which the notebook could have written as well; None when it is not of that shape."""
-    try:
-        raw = json.loads(data)
-        completed, total = raw["completed"], raw["total"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if type(completed) is not int or type(total) is not int or not 0 <= completed <= total <= _MOST:
-        return None
-    return Progress(completed=completed, total=total)
 
 
 def advanced(execution: NotebookExecution, change: Change, now: datetime) -> NotebookExecution:

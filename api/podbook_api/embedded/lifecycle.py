@@ -20,18 +20,18 @@ from typing import TypeVar
 from podbook_api.embedded.attempt import PUBLISH_SECONDS, AttemptFolder, attempt_of, build_task, with_attempt
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.gate import Gate
-from podbook_api.embedded.judgement import advanced, parse_progress, queue_deadline, showing, verdict_on
+from podbook_api.embedded.judgement import advanced, queue_deadline, showing, verdict_on
 from podbook_api.embedded.process import AdoptedRunner, OwnRunner, Runner, abandon, kill_marked, runner_environment
 from podbook_api.embedded.salvage import salvage
 from podbook_api.embedded.table import Row, Table
 from podbook_api.threads import Threads
 from podbook_core.acceptance import Refused
-from podbook_core.attempt import AttemptManifest, InvalidManifestError
+from podbook_core.attempt import AttemptManifest
+from podbook_core.attempts import Attempts
 from podbook_core.model import NotebookExecution, Progress
 from podbook_core.reasons import ExitCode, Reason
 from podbook_core.record import RecordStore
-from podbook_core.store.base import KeyNotFoundError, ObjectStore, StoreUnavailableError
-from podbook_core.store.keys import PROGRESS_FILE, attempt_prefix, result_key
+from podbook_core.store.base import ObjectStore, StoreUnavailableError
 from podbook_core.transitions import Change
 from podbook_core.verdict import Again, End
 
@@ -66,6 +66,7 @@ class Lifecycle:
         self._parts = parts
         self._table = table
         self._records = RecordStore(parts.store)
+        self._attempts = Attempts(parts.store)
         self._gate = gate
         self._runners: dict[str, Runner] = {}
         self.stopping = False
@@ -91,7 +92,7 @@ class Lifecycle:
         if exit_code is None or exit_code not in set(ExitCode):
             # Nobody cleaned up behind this runner: its kernel lives in a session of its own, and may live on.
             await self._parts.threads.run(kill_marked, _marker(row.execution))
-        manifest = await self._insist(row, lambda: self._parts.threads.run(self._read_manifest, folder))
+        manifest = await self._insist(row, lambda: self._parts.threads.run(self._attempts.manifest, folder.uid, folder.attempt))
         verdict = verdict_on(
             manifest,
             exit_code=exit_code,
@@ -216,29 +217,13 @@ class Lifecycle:
         return allowed + PUBLISH_SECONDS + _BACKSTOP_SECONDS - spent
 
     async def _show_progress(self, row: Row, folder: AttemptFolder) -> None:
-        key = attempt_prefix(folder.uid, folder.attempt) + PROGRESS_FILE
         try:
-            found = await self._parts.threads.run(self._parts.store.get, key)
-        except (KeyNotFoundError, StoreUnavailableError):
+            progress = await self._parts.threads.run(self._attempts.progress, folder.uid, folder.attempt)
+        except StoreUnavailableError:
             return
-        progress = parse_progress(found.data)
         known = row.execution.status
         if progress is not None and (progress != known.progress or known.reason is Reason.STARTING):
             self._table.show(row, showing(progress, self._parts.clock()))
-
-    def _read_manifest(self, folder: AttemptFolder) -> AttemptManifest | None:
-        try:
-            data = self._parts.store.get(result_key(folder.uid, folder.attempt)).data
-            manifest = AttemptManifest.from_json(data)
-        except KeyNotFoundError:
-            return None
-        except InvalidManifestError as error:
-            _LOG.warning("attempt %s left a manifest that is none: %s", folder.attempt, error)
-            return None
-        if (manifest.uid, manifest.attempt) != (folder.uid, folder.attempt):
-            _LOG.warning("attempt %s left the manifest of another one", folder.attempt)
-            return None
-        return manifest
 
     async def _wait_again(self, row: Row, folder: AttemptFolder, verdict: Again) -> None:
         now = self._parts.clock()

@@ -2,8 +2,9 @@
 
 from podbook_api.embedded.attempt import AttemptFolder
 from podbook_core.attempt import AttemptManifest, StoredFile
+from podbook_core.attempts import Attempts
 from podbook_core.digests import sha256_hex
-from podbook_core.store.base import KeyNotFoundError, ObjectStore
+from podbook_core.store.base import ObjectStore
 from podbook_core.store.keys import LOG_FILE, attempt_prefix
 from podbook_core.verdict import End
 
@@ -22,10 +23,7 @@ def salvage(store: ObjectStore, folder: AttemptFolder, end: End) -> AttemptManif
     """
     key = attempt_prefix(folder.uid, folder.attempt) + LOG_FILE
     last = f"the attempt ended without a result: {end.message or end.reason}\n".encode()
-    try:
-        printed = store.get(key).data
-    except KeyNotFoundError:
-        printed = b""
+    printed = Attempts(store).log(folder.uid, folder.attempt)
     if not printed.endswith(last):
         printed += folder.printed() + last
         store.put(key, printed, media_type="text/plain")

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from podbook_core.model import NotebookExecution
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import idempotency_key
+from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES
 
 __all__ = ["KEPT_AFTER_END", "Entry", "claim", "expired", "is_idempotency_key", "read"]
 
@@ -43,7 +44,7 @@ def is_idempotency_key(text: str) -> bool:
 def read(store: ObjectStore, digest: str) -> tuple[Entry, str] | None:
     """The entry of a key and its ETag, None when the key is new. Blocks."""
     try:
-        found = store.get(idempotency_key(digest))
+        found = store.get(idempotency_key(digest), limit=MAX_IDEMPOTENCY_BYTES)
     except KeyNotFoundError:
         return None
     raw = json.loads(found.data)

@@ -15,6 +15,7 @@ from podbook_api.shared_calls import SharedCalls
 from podbook_api.threads import Threads, gather
 from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
+from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
 from podbook_core.versions import Version, VersionStore
 
 __all__ = ["NotebookService", "Published", "notebook_etag"]
@@ -203,7 +204,10 @@ class NotebookService:
         if loaded is None:
             return None
         try:
-            found = Published(loaded, inspect_notebook(self._context.store.get(loaded.prefix + "notebook.ipynb").data))
+            found = Published(
+                loaded,
+                inspect_notebook(self._context.store.get(loaded.prefix + "notebook.ipynb", limit=MAX_NOTEBOOK_DOCUMENT_BYTES).data),
+            )
         except InvalidNotebookError as error:
             found = Published(loaded, None, str(error))
         except KeyNotFoundError:

@@ -1,6 +1,5 @@
 """What an execution left: output, HTML, notebook, log, files. Only what its record names is served, and only if it is unchanged."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -11,29 +10,29 @@ from podbook_api.context import Context
 from podbook_api.problems import Code, ProblemError
 from podbook_api.services.executions import ExecutionService, not_finished
 from podbook_api.threads import Threads
+from podbook_core.attempts import Attempts
 from podbook_core.model import NotebookExecution, Progress
 from podbook_core.reasons import REASONS, Reason
 from podbook_core.record import Record, RecordedObject
-from podbook_core.store.base import KeyNotFoundError, OpenObject, PreconditionFailedError
+from podbook_core.store.base import KeyNotFoundError, ObjectTooLargeError, OpenObject, PreconditionFailedError
 from podbook_core.store.keys import (
     FILES_FOLDER,
     HTML_FILE,
     LOG_FILE,
     NOTEBOOK_FILE,
     OUTPUT_FILE,
-    PROGRESS_FILE,
     REPORT_FILE,
-    RESULT_FILE,
-    attempts_prefix,
 )
+from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
 
 __all__ = ["ARTIFACTS", "Artifact", "ResultService", "failed_run"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
-MAX_LOG_BYTES = 1024 * 1024
-_IN_MEMORY = 1024 * 1024
-_MAX_PROGRESS_BYTES = 4096
+
+
+_GONE = (KeyNotFoundError, ObjectTooLargeError, PreconditionFailedError)
+"""The object is not the one that was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class ResultService:
 
     def __init__(self, context: Context, executions: ExecutionService, *, threads: Threads) -> None:
         self._store = context.store
+        self._attempts = Attempts(context.store)
         self._executions = executions
         self._threads = threads
 
@@ -99,42 +99,15 @@ class ResultService:
         if record is not None:
             found = record.find(LOG_FILE)
             return b"" if found is None else await self._open(execution, found)
-        key = await self._newest(execution.uid, LOG_FILE)
-        return b"" if key is None else await self._threads.run(self._tail, key, MAX_LOG_BYTES)
+        return await self._threads.run(self._attempts.running_log, execution.uid)
 
     async def progress(self, execution: NotebookExecution) -> Progress | None:
         """How far the newest attempt is, as the runner wrote it last; None when that is not known."""
-        key = await self._newest(execution.uid, PROGRESS_FILE)
-        if key is None:
-            return None
-        try:
-            raw = json.loads(await self._threads.run(self._tail, key, _MAX_PROGRESS_BYTES))
-            return Progress(completed=raw["completed"], total=raw["total"])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return None  # the notebook could have written it: what is not of the documented form says nothing
+        return await self._threads.run(self._attempts.running_progress, execution.uid)
 
     async def exists(self, key: str) -> bool:
         """Whether an object is in the store."""
         return await self._threads.run(self._store.head, key) is not None
-
-    async def _newest(self, uid: str, name: str) -> str | None:
-        """A file of the attempt that runs: the one without a result; attempts follow one another, so there is at most one."""
-        keys = await self._threads.run(self._store.list, attempts_prefix(uid))
-        ended = {key.split("/")[3] for key in keys if key.endswith(f"/{RESULT_FILE}") and key.count("/") == 4}
-        found = [key for key in keys if key.endswith(f"/{name}") and key.count("/") == 4]
-        running = [key for key in found if key.split("/")[3] not in ended]
-        return (running or found)[-1] if found else None
-
-    def _tail(self, key: str, limit: int) -> bytes:
-        """The end of an object that a notebook may have written, however large it is; nothing when there is none."""
-        tail = b""
-        try:
-            with self._store.open(key) as opened:
-                for chunk in opened.chunks:
-                    tail = (tail + chunk)[-limit:]
-        except KeyNotFoundError:
-            return b""
-        return tail
 
     async def _record(self, execution: NotebookExecution) -> Record:
         if not execution.status.terminal:
@@ -147,19 +120,21 @@ class ResultService:
     async def _open(self, execution: NotebookExecution, recorded: RecordedObject) -> Artifact:
         try:
             return await self._pinned(recorded)
-        except (KeyNotFoundError, PreconditionFailedError):
+        except _GONE:
             again = await self._executions.record_again(execution)
         found = None if again is None else again.find(recorded.name)
         if found is None or found == recorded:
             raise _changed(recorded)
         try:
             return await self._pinned(found)
-        except (KeyNotFoundError, PreconditionFailedError):
+        except _GONE:
             raise _changed(found) from None
 
     async def _pinned(self, recorded: RecordedObject) -> Artifact:
-        if recorded.size <= _IN_MEMORY:
-            stored = await self._threads.run(self._store.get, recorded.key, if_match=recorded.etag)
+        if recorded.size <= MAX_RESULT_IN_MEMORY_BYTES:
+            stored = await self._threads.run(
+                self._store.get, recorded.key, limit=MAX_RESULT_IN_MEMORY_BYTES, if_match=recorded.etag
+            )
             return Artifact(recorded, stored.data)
         context = self._store.open(recorded.key, if_match=recorded.etag)
         opened = await self._threads.run(context.__enter__)

@@ -4,7 +4,7 @@ Calls block; callers on an event loop run them in threads. Every method raises :
 be reached or used, and never hangs longer than its adapter's time-outs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ __all__ = [
     "KeyNotFoundError",
     "ObjectInfo",
     "ObjectStore",
+    "ObjectTooLargeError",
     "OpenObject",
     "PreconditionFailedError",
     "StoreError",
@@ -35,6 +36,7 @@ class StoreError(Exception):
     StoreError
     ├── KeyNotFoundError          there is no such object
     │   └── InvalidKeyError       and there can be none: the key is not one
+    ├── ObjectTooLargeError       the object is larger than its reader is willing to hold
     ├── PreconditionFailedError   If-Match or If-None-Match did not hold
     └── StoreUnavailableError     the store cannot be reached, refuses us, or has no room
     """
@@ -50,6 +52,19 @@ class KeyNotFoundError(StoreError):
 
 class InvalidKeyError(KeyNotFoundError):
     """No object can have this key. Reading it finds nothing; writing it is a mistake of the program."""
+
+
+class ObjectTooLargeError(StoreError, ValueError):
+    """The object is larger than its reader is willing to hold in memory; nothing beyond the limit was read.
+
+    Trying again does not help: whoever wrote the object made it that large. A ``ValueError`` as well, because a document of that size is
+    as unreadable as one of the wrong shape, and readers treat both alike.
+    """
+
+    def __init__(self, key: str, limit: int) -> None:
+        super().__init__(f"{key} is larger than {limit} bytes")
+        self.key = key
+        self.limit = limit
 
 
 class PreconditionFailedError(StoreError):
@@ -134,12 +149,24 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str, *, if_match: str | None = None) -> StoredObject:
-        """Read a whole object.
+    def get(self, key: str, *, limit: int, if_match: str | None = None) -> StoredObject:
+        """Read a whole object of at most ``limit`` bytes.
+
+        Every reader names its limit: many keys can be written by notebooks, and a reader that trusts their size is ended by the first
+        one that is larger than its memory.
 
         Raises:
             KeyNotFoundError: there is none.
+            ObjectTooLargeError: it is larger. At most one chunk beyond the limit was read.
             PreconditionFailedError: ``if_match`` is not its ETag.
+        """
+        ...
+
+    def tail(self, key: str, *, limit: int) -> bytes:
+        """The last ``limit`` bytes of an object, however large it is, without reading what comes before them.
+
+        Raises:
+            KeyNotFoundError: there is none.
         """
         ...
 
@@ -162,10 +189,17 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def describe(self, prefix: str) -> dict[str, ObjectInfo]:
-        """What is known of every object below a prefix, by key, in as few requests as the store allows.
+    def describe(self, prefix: str, names: Collection[str]) -> dict[str, ObjectInfo]:
+        """What is known of ``prefix + name`` for each name, by key, in as few requests as the store allows; without those that are not there.
 
-        Media types are left empty: a listing does not tell them.
+        Media types are left empty: a listing does not tell them. What else lies below the prefix, and how much, makes no difference.
+        """
+        ...
+
+    def folders(self, prefix: str, *, limit: int) -> Sequence[str]:
+        """The first ``limit`` names directly below a prefix that hold objects, in order, without listing those objects.
+
+        ``prefix`` is empty or ends with ``/``. With ``a/b/c`` and ``a/d`` stored, the folders of ``a/`` are ``["b"]``.
         """
         ...
 
@@ -178,7 +212,7 @@ class ObjectStore(Protocol):
         ...
 
     def check(self) -> None:
-        """Prove that the store can be read and written.
+        """Prove that the store can be used, without writing to it: anyone may ask, as often as they like.
 
         Raises:
             StoreUnavailableError: it cannot; the message says why in one line.

@@ -5,22 +5,26 @@ ending. Changes take turns by a lock file, for the moment of the rename only; th
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import mimetypes
 import os
-import sys
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 
 from podbook_core.store.base import (
     InvalidKeyError,
     KeyNotFoundError,
     ObjectInfo,
+    ObjectTooLargeError,
     OpenObject,
     PreconditionFailedError,
     StoredObject,
@@ -88,18 +92,33 @@ class DirectoryStore:
                 temporary.unlink(missing_ok=True)
         return ObjectInfo(key, size, etag, _media_type(path))
 
-    def get(self, key: str, *, if_match: str | None = None) -> StoredObject:
+    def get(self, key: str, *, limit: int, if_match: str | None = None) -> StoredObject:
         """See :meth:`ObjectStore.get <podbook_core.store.base.ObjectStore.get>`."""
         path = self._path(key)
         with _translated(f"cannot read {key}"):
             try:
-                data = path.read_bytes()
+                with _open_object(path) as file:
+                    data = file.read(limit + 1)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 raise KeyNotFoundError(key) from None
+        if len(data) > limit:
+            raise ObjectTooLargeError(key, limit)
         info = ObjectInfo(key, len(data), hashlib.sha256(data).hexdigest(), _media_type(path))
         if if_match is not None and if_match != info.etag:
             raise PreconditionFailedError(f"{key} has changed")
         return StoredObject(info, data)
+
+    def tail(self, key: str, *, limit: int) -> bytes:
+        """See :meth:`ObjectStore.tail <podbook_core.store.base.ObjectStore.tail>`."""
+        path = self._path(key)
+        with _translated(f"cannot read {key}"):
+            try:
+                with _open_object(path) as file:
+                    size = file.seek(0, os.SEEK_END)
+                    file.seek(max(size - limit, 0))
+                    return file.read(limit)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                raise KeyNotFoundError(key) from None
 
     @contextmanager
     def open(self, key: str, *, if_match: str | None = None) -> Iterator[OpenObject]:
@@ -108,7 +127,7 @@ class DirectoryStore:
         with contextlib.ExitStack() as stack:
             with _translated(f"cannot read {key}"):
                 try:
-                    file = stack.enter_context(path.open("rb"))
+                    file = stack.enter_context(_open_object(path))
                     etag = hashlib.file_digest(file, "sha256").hexdigest()
                     size = file.tell()
                     file.seek(0)
@@ -147,10 +166,23 @@ class DirectoryStore:
                 found.append(key)
             return found
 
-    def describe(self, prefix: str) -> dict[str, ObjectInfo]:
+    def describe(self, prefix: str, names: Collection[str]) -> dict[str, ObjectInfo]:
         """See :meth:`ObjectStore.describe <podbook_core.store.base.ObjectStore.describe>`."""
-        found = {key: self.head(key) for key in self.list(prefix, limit=sys.maxsize)}
+        found = {prefix + name: self.head(prefix + name) for name in names}
         return {key: replace(info, media_type="") for key, info in found.items() if info is not None}
+
+    def folders(self, prefix: str, *, limit: int) -> Sequence[str]:
+        """See :meth:`ObjectStore.folders <podbook_core.store.base.ObjectStore.folders>`."""
+        if not can_have_keys(prefix) or prefix.startswith(f"{_INTERNAL}/"):
+            return []
+        with _translated(f"cannot list {prefix}"):
+            try:
+                found = [entry.name for entry in os.scandir(self._root / prefix) if entry.is_dir(follow_symlinks=False)]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            # Empty folders may be left by a deletion at this moment; they hold nothing.
+            named = (name for name in sorted(found) if name != _INTERNAL and self.list(f"{prefix}{name}/", limit=1))
+            return list(islice(named, limit))
 
     def delete(self, key: str) -> None:
         """See :meth:`ObjectStore.delete <podbook_core.store.base.ObjectStore.delete>`."""
@@ -159,8 +191,10 @@ class DirectoryStore:
             contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, InvalidKeyError),
         ):
             path = self._path(key)
+            # Under the lock, so that no folder is taken from under an object that is being written.
             with self._locked():
                 path.unlink()
+                self._remove_empty_parents(path)
 
     def delete_prefix(self, prefix: str) -> int:
         """See :meth:`ObjectStore.delete_prefix <podbook_core.store.base.ObjectStore.delete_prefix>`."""
@@ -169,17 +203,15 @@ class DirectoryStore:
             for key in keys:
                 self.delete(key)
             removed += len(keys)
-        if removed and prefix.endswith("/"):
-            # Only what is empty, under the lock: an object written meanwhile stays, its folder is not taken from under it.
-            with _translated(f"cannot delete {prefix}"), self._locked():
-                _remove_empty(self._path(prefix.rstrip("/")))
         return removed
 
     def check(self) -> None:
         """See :meth:`ObjectStore.check <podbook_core.store.base.ObjectStore.check>`."""
-        with _translated(f"the data directory {self._root} is not writable"):
-            temporary, _, _ = self._write_temporary(b"check")
-            temporary.unlink()
+        what = f"the data directory {self._root} is not writable"
+        with _translated(what):
+            os.statvfs(self._internal)
+        if not os.access(self._internal, os.R_OK | os.W_OK | os.X_OK):  # says no where the file system is read-only, too
+            raise StoreUnavailableError(what)
 
     def _path(self, key: str) -> Path:
         check_key(key)
@@ -203,6 +235,16 @@ class DirectoryStore:
             Path(name).unlink(missing_ok=True)
             raise
         return Path(name), digest.hexdigest(), size
+
+    def _remove_empty_parents(self, path: Path) -> None:
+        """Remove the folders that the removal of an object has left empty, up to the root."""
+        for folder in path.parents:
+            if folder == self._root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # it holds something
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -253,10 +295,22 @@ def _make_folder(path: Path) -> list[Path]:
     return changed
 
 
-def _remove_empty(path: Path) -> None:
-    for folder, _, _ in os.walk(path, topdown=False):
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
+def _open_object(path: Path) -> BufferedReader:
+    """Open an object for reading. Notebooks can write here: a pipe in its place must not block, and a link must not lead elsewhere.
+
+    Raises:
+        FileNotFoundError: there is no regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # it is a link
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def _sync_directory(path: Path) -> None:

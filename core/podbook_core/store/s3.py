@@ -5,9 +5,9 @@ The one module that imports boto3. Signatures are always SigV4: boto3 falls back
 
 import contextlib
 import math
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from podbook_core.store.base import (
     KeyNotFoundError,
     ObjectInfo,
+    ObjectTooLargeError,
     OpenObject,
     PreconditionFailedError,
     StoredObject,
@@ -43,7 +44,6 @@ _PAGE = 1000
 _SIGNED_LIMIT = 7 * 24 * 3600
 """Longest validity of a SigV4 signature, in seconds."""
 _CONFLICTS = 5
-_CHECK_KEY = "health/store"
 
 
 class S3Store:
@@ -139,10 +139,37 @@ class S3Store:
             raise PreconditionFailedError(f"{key} has changed: it is gone") from error
         return ObjectInfo(key, size, etag, media_type)
 
-    def get(self, key: str, *, if_match: str | None = None) -> StoredObject:
+    def get(self, key: str, *, limit: int, if_match: str | None = None) -> StoredObject:
         """See :meth:`ObjectStore.get <podbook_core.store.base.ObjectStore.get>`."""
         with self.open(key, if_match=if_match) as found:
-            return StoredObject(found.info, b"".join(found.chunks))
+            # The service says the size first; what it says is not believed either.
+            if found.info.size > limit:
+                raise ObjectTooLargeError(key, limit)
+            data = bytearray()
+            for chunk in found.chunks:
+                data += chunk
+                if len(data) > limit:
+                    raise ObjectTooLargeError(key, limit)
+            return StoredObject(found.info, bytes(data))
+
+    def tail(self, key: str, *, limit: int) -> bytes:
+        """See :meth:`ObjectStore.tail <podbook_core.store.base.ObjectStore.tail>`."""
+        check_key(key)
+        with self._translated(key, f"cannot read {key}"):
+            try:
+                answer = self._s3.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=-{limit}")
+            except ClientError as error:
+                if _status(error) == 416:  # S3's answer for an object without content
+                    return b""
+                raise
+        tail = b""
+        try:
+            # A service that knows no ranges sends the whole object; then its end is what remains.
+            for chunk in self._chunks(key, answer):
+                tail = (tail + chunk)[-limit:]
+        finally:
+            answer["Body"].close()
+        return tail
 
     @contextmanager
     def open(self, key: str, *, if_match: str | None = None) -> Iterator[OpenObject]:
@@ -184,14 +211,38 @@ class S3Store:
             found.extend(page)
         return found
 
-    def describe(self, prefix: str) -> dict[str, ObjectInfo]:
+    def describe(self, prefix: str, names: Collection[str]) -> dict[str, ObjectInfo]:
         """See :meth:`ObjectStore.describe <podbook_core.store.base.ObjectStore.describe>`."""
-        if not can_have_keys(prefix):
+        wanted = {prefix + name for name in names}
+        if not wanted or not can_have_keys(prefix):
             return {}
         found: dict[str, ObjectInfo] = {}
-        for page in self._pages(prefix, "", sys.maxsize):
-            found.update(page)
+        seen = 0
+        # Listing tells of a thousand objects at a time. Whoever filled the folder with others only makes us ask for each of ours.
+        bound = 2 * (len(wanted) + _PAGE)
+        for page in self._pages(prefix, "", bound):
+            seen += len(page)
+            found.update({key: info for key, info in page.items() if key in wanted})
+            if len(found) == len(wanted):
+                return found
+        if seen >= bound:
+            for key in sorted(wanted - found.keys()):
+                if (info := self.head(key)) is not None:
+                    found[key] = replace(info, media_type="")
         return found
+
+    def folders(self, prefix: str, *, limit: int) -> Sequence[str]:
+        """See :meth:`ObjectStore.folders <podbook_core.store.base.ObjectStore.folders>`."""
+        found: list[str] = []
+        token: dict[str, Any] = {}
+        while can_have_keys(prefix) and len(found) < limit:
+            with self._translated("", f"cannot list {prefix}"):
+                page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/", MaxKeys=_PAGE, **token)
+            found.extend(item["Prefix"][len(prefix) : -1] for item in page.get("CommonPrefixes", []))
+            if not page["IsTruncated"]:
+                break
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+        return sorted(found)[:limit]
 
     def _pages(self, prefix: str, start_after: str, limit: int) -> Iterator[dict[str, ObjectInfo]]:
         """Keys with what a listing tells of them, request by request."""
@@ -228,11 +279,8 @@ class S3Store:
 
     def check(self) -> None:
         """See :meth:`ObjectStore.check <podbook_core.store.base.ObjectStore.check>`."""
-        self.put(_CHECK_KEY, b"ok", media_type="text/plain")
-        try:
-            self.get(_CHECK_KEY)
-        except KeyNotFoundError as error:
-            raise StoreUnavailableError(f"bucket {self._bucket} does not keep what is written to it") from error
+        with self._translated("", f"cannot list bucket {self._bucket}"):
+            self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
 
     def ensure_bucket(self) -> None:
         """Create the bucket where it is missing.
