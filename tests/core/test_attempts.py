@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from podbook_core.attempts import Attempts
 from podbook_core.model import Progress
@@ -58,7 +59,8 @@ class _Gibibyte(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
+    @override
+    def log_message(self, format: str, *args: object) -> None:
         """Stay silent."""
 
 
