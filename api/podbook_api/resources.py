@@ -123,6 +123,9 @@ class NotebookResource(Resource):
     description: str | None = None
     kernel: Annotated[str | None, Field(description="Name of its kernelspec.")] = None
     code_cells: Annotated[int | None, Field(description="How many code cells it has.")] = None
+    warnings: Annotated[
+        list[str], Field(description="What its author should know; none of it keeps the notebook from running.")
+    ] = []
     profile: Annotated[str | None, Field(description="Profile it runs on unless the caller says otherwise.")] = None
     timeout_seconds: Annotated[int | None, Field(description="Longest run unless the caller says otherwise.")] = None
     assets: Annotated[list[str], Field(description="Files in its working directory.")] = []

@@ -148,19 +148,50 @@ def _unwrapped(value: Any, path: str) -> Any:
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if callable(getattr(value, "model_dump", None)) and not isinstance(value, type):
         return value.model_dump(mode="json")
+    if _is_labelled(value):
+        return _labelled(value, path)
     kind = getattr(getattr(value, "dtype", None), "kind", None)
     # numpy turns its nanosecond dates into plain integers, without a word.
     if not (kind in ("m", "M") and type(value).__module__ == "numpy"):
-        for method in ("tolist", "item"):
-            if callable(getattr(value, method, None)):
+        for method in ("tolist", "to_list", "item"):
+            # Of a sequence, item() would be its only element, and an error where there are more.
+            if callable(getattr(value, method, None)) and not (method == "item" and bool(getattr(value, "shape", None))):
                 inner = getattr(value, method)()
                 if type(inner) is not type(value):
                     return inner
     raise TypeError(f"the output has a value of type {_type_name(value)} at {path}, {_advice(value)}")
 
 
+def _is_labelled(value: Any) -> bool:
+    """Whether it is a pandas Series: values, each with a label."""
+    return type(value).__module__.partition(".")[0] == "pandas" and all(
+        callable(getattr(value, name, None)) for name in ("to_dict", "items", "tolist")
+    )
+
+
+def _labelled(series: Any, path: str) -> Any:
+    """A Series keeps its labels as an object's keys; only the numbers that pandas gives by itself, 0 to n-1, say nothing."""
+    index = series.index
+    if type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1):
+        return series.tolist()
+    if not index.is_unique:
+        raise ValueError(
+            f"the Series at {path} has the same label more than once, which an object in JSON cannot; "
+            "pass series.tolist() for the values, or series.reset_index().to_dict(orient='records') for both"
+        )
+    return series.to_dict()
+
+
 def _advice(value: Any) -> str:
     """What to do about a value that JSON cannot say."""
+    if type(value).__name__ == "NAType":
+        return "which JSON cannot say; use None for a missing value"
+    if type(value).__name__ == "datetime64":
+        return "which JSON cannot say; pass str(value)"
+    if type(value).__name__ == "DataFrame":
+        polars = type(value).__module__.partition(".")[0] == "polars"
+        rows = "to_dicts()" if polars else "to_dict(orient='records')"
+        return f"which can become JSON in several ways; pass what its {rows} returns for a list of rows"
     if isinstance(value, bytes | bytearray):
         return "which JSON cannot say; write bytes to a file in $PODBOOK_OUTPUT_DIR instead"
     if isinstance(value, set | frozenset):

@@ -4,23 +4,20 @@ The API asks before it creates an execution, so that a caller gets 422; operator
 ``kubectl apply`` comes past no API. What was accepted is fixed: this version, these parameters, this time-out.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from podbook_core.digests import canonical_json, sha256_hex
 from podbook_core.model import MAX_PARAMETERS_BYTES, Resolved, Spec
+from podbook_core.parameter_names import names_no_variable_can_have, variable_rule
 from podbook_core.profiles import DEFAULT_PROFILE, Profile, Profiles
 from podbook_core.reasons import Reason
 from podbook_core.validation import ContractValidator, ValidationStalledError
 from podbook_core.versions import Version
-from podbook_core.violations import Violation
+from podbook_core.violations import Violation, escape
 
 __all__ = ["Accepted", "Limits", "Refused", "accept", "limits"]
-
-
-_VARIABLE = re.compile(r"[^\W\d][\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +104,10 @@ def check_parameters(version: Version, parameters: Mapping[str, Any], validator:
 
     Names that no language could assign to are refused as well: papermill writes them into code as they are.
     """
-    odd = [name for name in parameters if not _VARIABLE.fullmatch(name)]
+    odd = names_no_variable_can_have(parameters, version.language)
     if odd:
-        return [
-            Violation(f"/{name[:80]}", "is no name of a variable", "letters, digits and _, not starting with a digit")
-            for name in odd[:20]
-        ]
+        rule = variable_rule(version.language)
+        return [Violation(f"/{escape(name[:80])}", "cannot be the name of a variable", rule) for name in odd[:20]]
     try:
         return validator.violations(version.contract.input, dict(parameters))
     except ValidationStalledError as error:

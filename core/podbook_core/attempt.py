@@ -12,7 +12,7 @@ from typing import Any
 
 from podbook_core.reasons import INTERRUPTED, REASONS, Reason
 
-__all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "StoredFile"]
+__all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "Pages", "StoredFile"]
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_MESSAGE = 1024
@@ -34,7 +34,7 @@ class CellError:
     """Where and how a notebook failed (``ename`` and ``evalue`` as in the Jupyter messaging protocol)."""
 
     cell: int | None
-    """Index of the cell in the executed notebook, counted from 0."""
+    """Index of the cell in the notebook as it was published, counted from 0; None where it is none of its cells."""
     ename: str
     evalue: str
 
@@ -47,6 +47,15 @@ class StoredFile:
     size: int
     sha256: str
     media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Whether the HTML pages that were asked for could be rendered."""
+
+    rendered: bool
+    message: str = ""
+    """Why not, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ class AttemptManifest:
     cells_total: int
     files: tuple[StoredFile, ...]
     runner_version: str
+    pages: Pages | None = None
+    """None where no page was asked for, none was tried, or a runner before 0.2 wrote the manifest."""
 
     def file(self, name: str) -> StoredFile | None:
         """The file of that name, if the attempt wrote it."""
@@ -78,7 +89,7 @@ class AttemptManifest:
 
     def to_json(self) -> bytes:
         """The document, as UTF-8 JSON with camelCase names."""
-        document = {
+        document: dict[str, Any] = {
             "apiVersion": "podbook.dev/v1alpha1",
             "kind": "AttemptManifest",
             "uid": self.uid,
@@ -95,6 +106,8 @@ class AttemptManifest:
             "files": [{"name": f.name, "size": f.size, "sha256": f.sha256, "mediaType": f.media_type} for f in self.files],
             "runnerVersion": self.runner_version,
         }
+        if self.pages is not None:
+            document["pages"] = {"rendered": self.pages.rendered, "message": self.pages.message}
         return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
     @classmethod
@@ -132,6 +145,7 @@ class AttemptManifest:
             cells_total=_count(cells, "total", MAX_CELLS),
             files=tuple(_stored_file(item) for item in files),
             runner_version=_text(raw, "runnerVersion", 64),
+            pages=None if raw.get("pages") is None else _pages(_mapping(raw, "pages")),
         )
 
 
@@ -172,6 +186,13 @@ def _number(raw: Mapping[str, Any], key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         raise InvalidManifestError(f"{key} is no number from 0")
     return float(value)
+
+
+def _pages(raw: Mapping[str, Any]) -> Pages:
+    rendered = raw.get("rendered")
+    if not isinstance(rendered, bool):
+        raise InvalidManifestError("pages.rendered must be true or false")
+    return Pages(rendered, _text(raw, "message", MAX_MESSAGE))
 
 
 def _cell_error(raw: Mapping[str, Any]) -> CellError:

@@ -1,85 +1,147 @@
-"""A light look at a notebook file, enough to refuse what can never run. Pure; the runner does the thorough validation."""
+"""What a notebook file says of itself, and whether it can run at all. Pure.
+
+The one check of publishing, API and runner, so that what is published is what the runner takes: nbformat 4, with cells, metadata and tags
+in the shapes Jupyter writes. Which kernels there are, only the image knows.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
 
-__all__ = ["MAX_NOTEBOOK_BYTES", "InvalidNotebookError", "NotebookInfo", "inspect_notebook"]
+__all__ = ["MAX_NOTEBOOK_BYTES", "InvalidNotebookError", "NotebookInfo", "inspect_notebook", "language_of"]
 
 MAX_NOTEBOOK_BYTES = 20 * 1024 * 1024
+"""Largest notebook file that can be published."""
+PYTHON = "python"
+_CELL_TYPES = ("code", "markdown", "raw")
+_PYTHON_KERNELS = ("python3", "python")
+_TITLE = 200
 
 
 class InvalidNotebookError(Exception):
-    """The file is no notebook Podbook can run; says what is wrong and what would be right."""
+    """The file is not a notebook that Podbook can run; says what is wrong and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotebookInfo:
-    """What a catalogue wants to know of a notebook."""
+    """What is known of a notebook without running it."""
 
     kernel: str | None
-    """Name of its kernelspec."""
-    language: str | None
+    """Name of its kernelspec; None when it names none."""
+    language: str
+    """Language of its code cells in lower case: what the notebook says, else Python."""
     code_cells: int
+    cells: int
+    """Cells in all, Markdown and raw ones included."""
     title: str | None
     """Its first Markdown heading."""
+    warnings: tuple[str, ...] = ()
+    """What its author should know, one sentence each; none of it keeps the notebook from running."""
 
 
-def inspect_notebook(data: bytes) -> NotebookInfo:
-    """Look at a notebook file (nbformat 4).
+def inspect_notebook(data: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> NotebookInfo:
+    """Read a notebook file as the untrusted input it is.
+
+    Args:
+        data: the file.
+        limit: largest size in bytes.
 
     Raises:
-        InvalidNotebookError: it is too large or too deep, no JSON, no notebook, or of another major format.
+        InvalidNotebookError: it is too large or nested too deeply, not JSON, not a notebook, of another major format, or damaged.
     """
-    if len(data) > MAX_NOTEBOOK_BYTES:
-        raise InvalidNotebookError(
-            f"the notebook is {len(data)} bytes; at most {MAX_NOTEBOOK_BYTES} are allowed (clear its outputs)"
-        )
+    if len(data) > limit:
+        raise InvalidNotebookError(f"the notebook is {len(data)} bytes; at most {limit} are allowed (clear its outputs)")
+    raw = _document(data)
+    metadata, cells = raw.get("metadata"), raw.get("cells")
+    if not isinstance(metadata, dict) or not isinstance(cells, list):
+        raise InvalidNotebookError("the notebook has no list of cells, or no metadata; save it again in Jupyter")
+    for number, cell in enumerate(cells):
+        _check_cell(number, cell)
+    kernel, language = _text(metadata, "kernelspec", "name") or None, language_of(metadata)
+    return NotebookInfo(
+        kernel=kernel,
+        language=language,
+        code_cells=sum(cell["cell_type"] == "code" for cell in cells),
+        cells=len(cells),
+        title=_heading(cells),
+        warnings=_warnings(kernel, language),
+    )
+
+
+def language_of(metadata: Mapping[str, Any]) -> str:
+    """The language of a notebook's code cells, by its metadata, in lower case; Python where it does not say."""
+    said = _text(metadata, "kernelspec", "language") or _text(metadata, "language_info", "name")
+    return said.lower() if said else PYTHON
+
+
+def _document(data: bytes) -> dict[str, Any]:
     try:
         raw = json.loads(data)
         if nested_too_deeply(raw, MAX_FILE_NESTING):
             raise RecursionError
-    except RecursionError as error:
+    except RecursionError:
         raise InvalidNotebookError(
             f"the notebook is nested too deeply; at most {MAX_FILE_NESTING} levels are allowed (clear its outputs)"
-        ) from error
+        ) from None
     except ValueError as error:
-        raise InvalidNotebookError("the notebook is no JSON") from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("nbformat"), int):
-        raise InvalidNotebookError("the file is no notebook: it has no nbformat")
-    if raw["nbformat"] != 4:
         raise InvalidNotebookError(
-            f"the notebook is nbformat {raw['nbformat']}; 4 is needed: convert it with `jupyter nbconvert --to notebook --nbformat 4`"
+            f"the notebook is not valid JSON ({error}); publish the .ipynb file as Jupyter saves it"
+        ) from None
+    version = raw.get("nbformat") if isinstance(raw, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise InvalidNotebookError("the file is not a notebook: it has no nbformat; publish the .ipynb file as Jupyter saves it")
+    if version < 4:
+        raise InvalidNotebookError(
+            f"the notebook is nbformat {version}; 4 is needed: convert it with `jupyter nbconvert --to notebook --nbformat 4`"
         )
-    cells = raw.get("cells")
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) and "cell_type" in cell for cell in cells):
-        raise InvalidNotebookError("the notebook has no list of cells")
-    metadata = raw.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    return NotebookInfo(
-        kernel=_text(metadata, "kernelspec", "name"),
-        language=_text(metadata, "language_info", "name") or _text(metadata, "kernelspec", "language"),
-        code_cells=sum(cell["cell_type"] == "code" for cell in cells),
-        title=_heading(cells),
-    )
+    if version > 4:
+        raise InvalidNotebookError(f"the notebook is nbformat {version}; formats up to 4 are understood")
+    document: dict[str, Any] = raw
+    return document
 
 
-def _text(metadata: dict[str, Any], part: str, key: str) -> str | None:
+def _check_cell(number: int, cell: Any) -> None:
+    where = f"cell {number} of the notebook"
+    if not isinstance(cell, dict) or cell.get("cell_type") not in _CELL_TYPES:
+        raise InvalidNotebookError(f"{where} is not a code, markdown or raw cell; save the notebook again in Jupyter")
+    source = cell.get("source")
+    if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(line, str) for line in source)):
+        raise InvalidNotebookError(f"{where} has no source text; save the notebook again in Jupyter")
+    metadata = cell.get("metadata")
+    if not isinstance(metadata, dict):
+        raise InvalidNotebookError(f"{where} has no metadata; save the notebook again in Jupyter")
+    tags = metadata.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise InvalidNotebookError(f"{where} has tags that are not a list of texts; save the notebook again in Jupyter")
+
+
+def _warnings(kernel: str | None, language: str) -> tuple[str, ...]:
+    if language != PYTHON:
+        return (f"its cells are {language}: the image it runs in must have the kernel {(kernel or language)!r}",)
+    if kernel is None:
+        return ("it does not name a kernel: its cells run on python3",)
+    if kernel.lower() not in _PYTHON_KERNELS:
+        return (f"it names the kernel {kernel!r}: where the image does not have it, its cells run on python3",)
+    return ()
+
+
+def _text(metadata: Mapping[str, Any], part: str, key: str) -> str | None:
     inner = metadata.get(part)
     value = inner.get(key) if isinstance(inner, dict) else None
-    return _printable(value) if isinstance(value, str) else None
+    return _printable(value[:_TITLE]) if isinstance(value, str) else None
 
 
 def _heading(cells: list[dict[str, Any]]) -> str | None:
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            source = cell.get("source", "")
-            text = "".join(source) if isinstance(source, list) else str(source)
+            source = cell["source"]
+            text = "".join(source) if isinstance(source, list) else source
             for line in text.splitlines():
                 if line.startswith("#"):
-                    return _printable(line.lstrip("#").strip()[:200]) or None
+                    return _printable(line.lstrip("#").strip()[:_TITLE]) or None
     return None
 
 

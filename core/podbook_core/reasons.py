@@ -164,8 +164,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.NOTEBOOK,
             Retry.NEVER,
             424,
-            "The kernel ended while a cell was running.",
-            "Look at the last cell of the partial notebook: native code, os._exit, or a signal.",
+            "The kernel ended while a cell was running, or the notebook ended the runner beside it.",
+            "Look at the last cell of the partial notebook: native code, os._exit, or a signal to another process.",
             ExitCode.KERNEL_DIED,
         ),
         Reason.OUT_OF_MEMORY: ReasonInfo(
@@ -293,8 +293,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.NOTEBOOK,
             Retry.NEVER,
             424,
-            "The cells ran, but the HTML could not be rendered.",
-            "The notebook is stored; look for broken rich output, or ask for outputs.html: false.",
+            "The HTML could not be rendered. As the reason of an end only in runs by runner images before 0.2.",
+            "The output is there all the same: since 0.2 such a run succeeds, and the condition PagesRendered says why it has no pages.",
             ExitCode.RENDER_FAILED,
         ),
         Reason.CANCELLED: ReasonInfo(
@@ -318,7 +318,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.PLATFORM,
             Retry.BUDGET,
             503,
-            "The runner itself ended without saying why (often killed by its own notebook).",
+            "The runner itself ended without saying why.",
             "Read the log; check what the notebook does to other processes.",
         ),
     }

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from podbook_core.attempt import AttemptManifest, Pages
 from podbook_core.model import Condition, ErrorInfo, Progress, Resolved, Results, Status
+from podbook_core.progress import MAX_CELLS
 from podbook_core.reasons import Phase, Reason, is_terminal, phase_of
+from podbook_core.verdict import End
 
-__all__ = ["CONDITION_TYPES", "Change", "advance", "mark_stored"]
+__all__ = ["CONDITION_TYPES", "Change", "advance", "change_at_end", "mark_stored"]
 
 CONDITION_TYPES = ("Accepted", "Started", "ResultsStored", "Finished", "Succeeded")
 _REFUSED = (Reason.INVALID_PARAMETERS, Reason.NOTEBOOK_NOT_FOUND, Reason.CONFIGURATION_ERROR)
@@ -30,6 +33,18 @@ class Change:
     resolved: Resolved | None = None
     results: Results | None = None
     error: ErrorInfo | None = None
+    pages: Pages | None = None
+    """Whether the HTML pages were rendered; told by the condition ``PagesRendered``."""
+
+
+def change_at_end(end: End, manifest: AttemptManifest | None) -> Change:
+    """The change that ends an execution: what was decided, and what the attempt that decided it says of itself. Pure."""
+    if manifest is None:
+        return Change(end.reason, end.message, error=end.error)
+    total = min(manifest.cells_total, MAX_CELLS)
+    # A notebook could have written the manifest: more than all is all. Without cells the run never came to them.
+    progress = Progress(completed=min(manifest.cells_completed, total), total=total) if total else None
+    return Change(end.reason, end.message, error=end.error, progress=progress, pages=manifest.pages)
 
 
 def advance(status: Status, change: Change, *, generation: int | None, now: datetime) -> Status:
@@ -66,7 +81,7 @@ def advance(status: Status, change: Change, *, generation: int | None, now: date
             "error": change.error if terminal else None,
         }
     )
-    return updated.model_copy(update={"conditions": _conditions(status, updated, now)})
+    return updated.model_copy(update={"conditions": _conditions(status, updated, now, pages=change.pages)})
 
 
 def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
@@ -85,7 +100,9 @@ def _clip(message: str) -> str:
     return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
 
 
-def _conditions(before: Status, after: Status, now: datetime, *, stored: bool = False) -> list[Condition]:
+def _conditions(
+    before: Status, after: Status, now: datetime, *, stored: bool = False, pages: Pages | None = None
+) -> list[Condition]:
     reason, started = after.reason, after.start_time is not None
     was_stored = before.condition("ResultsStored")
     stored = stored or (was_stored is not None and was_stored.status == "True")
@@ -112,4 +129,17 @@ def _conditions(before: Status, after: Status, now: datetime, *, stored: bool = 
                 }
             )
         )
-    return conditions
+    told = _pages_condition(pages, after, now) if pages is not None else before.condition("PagesRendered")
+    return conditions if told is None else [*conditions, told]
+
+
+def _pages_condition(pages: Pages, after: Status, now: datetime) -> Condition:
+    """Whether the HTML pages were rendered. It withholds nothing else: what the cells gave is served whatever became of the pages."""
+    return Condition(
+        type="PagesRendered",
+        status="True" if pages.rendered else "False",
+        reason="Rendered" if pages.rendered else str(Reason.RENDER_FAILED),
+        message=_clip(pages.message),
+        last_transition_time=now,
+        observed_generation=after.observed_generation,
+    )

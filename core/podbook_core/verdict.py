@@ -12,6 +12,10 @@ __all__ = ["Again", "AttemptEnd", "End", "judge"]
 
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """SIGKILL, as Python and as container runtimes report it."""
+_SIGNALLED = 128
+"""Container runtimes report death by a signal as this and the signal's number."""
+_UNEXPLAINED = 1
+"""Attempts that may end by a signal to stop that nobody outside is known to have sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,22 @@ def judge(end: AttemptEnd) -> End | Again:
     if end.cancel_requested:
         return End(Reason.CANCELLED, "cancelled on request")
     interrupted = (manifest is not None and manifest.outcome == INTERRUPTED) or end.exit_code == ExitCode.INTERRUPTED
+    if interrupted and not end.disrupted and end.attempts > _UNEXPLAINED:
+        # A pod that is drained, preempted or deleted says so, and a supervisor knows whom it told to stop. Once is given to chance.
+        return End(Reason.KERNEL_DIED, f"{end.attempts} times the runner was told to stop by nobody but its own notebook")
     if interrupted or end.disrupted:
         if end.attempts < ATTEMPTS_LIMIT:
             return Again(Reason.EVICTED, end.message or "the attempt was interrupted from outside")
         return End(Reason.EVICTED, f"interrupted from outside {end.attempts} times" + (f": {end.message}" if end.message else ""))
     if end.out_of_memory:
         return _ended(Reason.OUT_OF_MEMORY, end.message or "the container was killed for its memory", end, None)
+    if end.exit_code is not None and _killed(end.exit_code):
+        # The platform's kills are known by now: memory, deadlines, disruptions. What is left runs beside the runner: the notebook.
+        message = (
+            f"the runner was killed by {_signal_name(end.exit_code)} while the notebook ran, and nothing from outside explains it"
+        )
+        again = _ended(Reason.RUNNER_CRASHED, message, end, None)
+        return again if isinstance(again, Again) else End(Reason.KERNEL_DIED, message)
     reason = Reason.RUNNER_CRASHED if end.exit_code is None else outcome_of_exit_code(end.exit_code)
     if reason is None or reason is Reason.SUCCEEDED:
         # Exit code 0 without a manifest that says so: somebody ended the runner from within.
@@ -81,6 +95,19 @@ def judge(end: AttemptEnd) -> End | Again:
     if not message and reason is Reason.RUNNER_CRASHED:
         message = "the runner ended without a result" + ("" if end.exit_code is None else f" (exit code {end.exit_code})")
     return _ended(reason, message, end, None)
+
+
+def _killed(exit_code: int) -> bool:
+    """Whether a signal ended the process, as Python (negative) and as container runtimes (128 and more) report it."""
+    return exit_code < 0 or exit_code > _SIGNALLED
+
+
+def _signal_name(exit_code: int) -> str:
+    number = -exit_code if exit_code < 0 else exit_code - _SIGNALLED
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _error(manifest: AttemptManifest) -> ErrorInfo | None:

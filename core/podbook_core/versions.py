@@ -14,6 +14,7 @@ from typing import Any
 
 from podbook_core.contract import Contract, read_contract
 from podbook_core.digests import digest_json, sha256_hex
+from podbook_core.notebook import InvalidNotebookError, inspect_notebook
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import NOTEBOOKS, current_key, notebook_prefix, version_prefix
 from podbook_core.store.limits import (
@@ -48,6 +49,8 @@ class Bundle:
     assets: bytes | None
     """An uncompressed tar, the same bytes for the same files."""
     manifest: Mapping[str, Any]
+    language: str | None = None
+    """Language of the notebook's cells in lower case; None where the file cannot be understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Version:
     contract_sha256: str | None
     assets_sha256: str | None
     asset_paths: tuple[str, ...]
+    language: str | None = None
+    """Language of the notebook's cells in lower case; None in versions published before 0.2, which did not keep it."""
 
     @property
     def prefix(self) -> str:
@@ -93,7 +98,11 @@ def build_bundle(name: str, notebook: bytes, contract: Contract | None, assets: 
             "files": [{"path": item.path, "size": len(item.data), "sha256": sha256_hex(item.data)} for item in _sorted(assets)],
         },
     }
-    return Bundle(name, digest_json(manifest), notebook, document, tar, manifest)
+    try:
+        language = inspect_notebook(notebook).language
+    except InvalidNotebookError:
+        language = None
+    return Bundle(name, digest_json(manifest), notebook, document, tar, manifest, language)
 
 
 def _sorted(assets: Sequence[Asset]) -> list[Asset]:
@@ -130,7 +139,12 @@ class VersionStore:
         if bundle.assets is not None:
             self._create(prefix + "assets.tar", bundle.assets, "application/x-tar")
         # The manifest comes last: a version without one was never finished and is not there.
-        published = {**bundle.manifest, "published": now.isoformat(timespec="seconds").replace("+00:00", "Z")}
+        # Beside the digest, since the notebook says it: the version stays the same.
+        published = {
+            **bundle.manifest,
+            "language": bundle.language,
+            "published": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
         self._create(prefix + "manifest.json", json.dumps(published, indent=1).encode(), "application/json")
 
     def point(self, name: str, version: str) -> Pointer:
@@ -197,6 +211,7 @@ class VersionStore:
             contract_sha256=raw["contract"]["sha256"] if raw["contract"] else None,
             assets_sha256=assets.get("sha256"),
             asset_paths=tuple(item["path"] for item in assets.get("files", ())),
+            language=raw.get("language"),
         )
 
     def names(self) -> list[str]:

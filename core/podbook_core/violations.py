@@ -14,7 +14,7 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import NoSuchResource
 
-__all__ = ["Violation", "find_violations", "too_deep", "validator_for"]
+__all__ = ["Violation", "escape", "find_violations", "too_deep", "validator_for"]
 
 MAX_VIOLATIONS = 20
 _ERRORS = 1000
@@ -67,6 +67,11 @@ def find_violations(schema: Mapping[str, Any] | bool | Validator, value: Any) ->
     return [violation for error in errors for violation in _violations(error)][:MAX_VIOLATIONS]
 
 
+def escape(name: str) -> str:
+    """A name as part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 def _is_valid(kind: type[Draft202012Validator | Draft7Validator], schema: Mapping[str, Any]) -> bool:
     return next(iter(kind(kind.META_SCHEMA).iter_errors(schema)), None) is None
 
@@ -76,7 +81,7 @@ def _refuse(uri: str) -> Any:
 
 
 def _violations(error: ValidationError) -> Iterator[Violation]:
-    path = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
+    path = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     rule, limit = str(error.validator), error.validator_value
     shown = _show(error.instance)
@@ -86,7 +91,7 @@ def _violations(error: ValidationError) -> Iterator[Violation]:
         case "required":
             for name in limit if isinstance(limit, list) else []:
                 if isinstance(error.instance, Mapping) and name not in error.instance and f"{name!r}" in error.message:
-                    yield Violation(f"{path}/{name}", "is missing", _describe(known.get(name, {})))
+                    yield Violation(f"{path}/{escape(name)}", "is missing", _describe(known.get(name, {})))
         case "additionalProperties" | "unevaluatedProperties" if limit is False and isinstance(error.instance, Mapping):
             patterns = [*schema.get("patternProperties", {})]
             for name in error.instance:
@@ -95,7 +100,7 @@ def _violations(error: ValidationError) -> Iterator[Violation]:
                     hint = (
                         f"{close[0]!r} (did you mean that?)" if close else f"one of {', '.join(sorted(known)) or 'no names at all'}"
                     )
-                    yield Violation(f"{path}/{_clip(str(name))}", "is not a known name", hint)
+                    yield Violation(f"{path}/{escape(_clip(str(name)))}", "is not a known name", hint)
         case "type":
             yield Violation(path, f"is {_type_of(error.instance)} ({shown})", _describe(schema))
         case "enum" | "const":

@@ -7,16 +7,17 @@ would look for it.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution, Progress
+from podbook_core.model import NotebookExecution
 from podbook_core.names import secret_name
 from podbook_core.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.transitions import Change, advance, mark_stored
+from podbook_core.transitions import advance, change_at_end, mark_stored
 from podbook_operator.attempts import attempts_begun
 from podbook_operator.cluster import Cluster, RefusedError
 from podbook_operator.decisions import Finish
@@ -28,7 +29,6 @@ from podbook_operator.storage import Storage
 __all__ = ["Closer"]
 
 _LOGGER = logging.getLogger(__name__)
-_CELLS = 1_000_000
 
 
 class Closer:
@@ -66,16 +66,13 @@ class Closer:
         whole = await self._recordable(execution, live=decision.end.reason is Reason.JOB_LOST)
         now = self._clock()
         end, pods = decision.end, self._facts.pods_of(execution.uid)
-        change = Change(
-            end.reason,
-            end.message,
-            error=end.error,
+        change = replace(
+            change_at_end(end, manifest),
             start_time=decision.start_time,
             completion_time=decision.completion_time,
             # An attempt may have come and ended since the status was written last.
             attempts=attempts_begun(execution.status, pods),
             pod_name=pods[-1].name if pods else None,
-            progress=_final_progress(manifest),
         )
         status = advance(whole.status, change, generation=whole.metadata.generation, now=now)
         try:
@@ -113,9 +110,3 @@ class Closer:
             return await (self._reader.live(execution) if live else self._reader.whole(execution))
         except ValidationError:
             return execution
-
-
-def _final_progress(manifest: AttemptManifest | None) -> Progress | None:
-    if manifest is None:
-        return None
-    return Progress(completed=min(manifest.cells_completed, _CELLS), total=min(manifest.cells_total, _CELLS))

@@ -65,6 +65,7 @@ class Attempt:
         self._validator: Child | None = None
         self._execution: Execution | None = None
         self._schema: Any = None
+        self._published_cells = 0
 
     def run(self) -> Outcome:
         """Do it all.
@@ -114,7 +115,11 @@ class Attempt:
         with self.stop.raising():
             self._fetch(task.notebook, _SOURCE, "the notebook")
         facts = document.parse_notebook(_SOURCE.read_bytes())
-        spec = find_kernelspec(facts.kernel_name, kernel_folders())
+        self._published_cells = facts.cells
+        spec = find_kernelspec(facts.kernel, facts.language, kernel_folders())
+        if (facts.kernel or "").lower() != spec.name.lower():
+            named = "names no kernel" if facts.kernel is None else f"names the kernel {facts.kernel!r}, which is not installed here"
+            self._log.line(f"warning: the notebook {named}; its cells run on {spec.name}")
         document.check_parameter_names(task.parameters, spec.language)
         environment = workspace.kernel_environment(os.environ, space, task)
         workspace.seed_font_cache(os.environ, space)
@@ -148,7 +153,12 @@ class Attempt:
             errors = space.private / "renderer.err"
             child = start_child(render.main, errors, score)
             kernel.spare(child.pid)
-            self._renderer = Renderer(child, errors)
+
+            def another() -> "Child":
+                # Started as a program: by then there are threads, and a fork would not survive their locks.
+                return start_child(render.main, errors, score, forking=False)
+
+            self._renderer = Renderer(child, errors, another)
         gc.enable()
 
     def _fetch_rest(self, space: workspace.Workspace) -> None:
@@ -192,7 +202,9 @@ class Attempt:
             from podbook_runner.execute import execute  # noqa: PLC0415
             from podbook_runner.execution import Execution  # noqa: PLC0415
 
-            self._execution = Execution(kernel, self.stop, self._log, watch.system_killed, task.max_notebook_bytes)
+            self._execution = Execution(
+                kernel, self.stop, self._log, watch.system_killed, task.max_notebook_bytes, self._published_cells
+            )
             outcome = execute(self._execution, _SOURCE, task.parameters)
         finally:
             watch.close()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podbook_core.attempt import CellError
+from podbook_core.attempt import MAX_MESSAGE, CellError, Pages
+from podbook_core.progress import progress_json
 from podbook_core.reasons import Reason
 from podbook_core.store import keys
 from podbook_core.task import Task
@@ -18,9 +19,8 @@ from podbook_runner import document
 from podbook_runner.artifacts import find_artifacts
 from podbook_runner.kernel import Kernel
 from podbook_runner.log import RunLog
-from podbook_runner.outcome import AttemptError, Outcome
+from podbook_runner.outcome import AttemptError, Outcome, clip
 from podbook_runner.output import parse_output
-from podbook_runner.progress import progress_json
 from podbook_runner.redact import Redactor
 from podbook_runner.renderer import Renderer, RenderError
 from podbook_runner.results import Results
@@ -118,7 +118,7 @@ class Delivery:
         outcome = self._store_output(outcome)
         progress = None if self.execution is None else self.execution.progress()
         if progress is not None:
-            self.results.progress(progress_json(progress))
+            self.results.progress(progress_json(*progress))
         cells = (0, 0) if progress is None else progress[:2]
         if not outcome.cut_short:
             return self._store_rest(outcome, renderer, cells)
@@ -131,10 +131,9 @@ class Delivery:
             return outcome
 
     def _store_rest(self, outcome: Outcome, renderer: Renderer | None, cells: tuple[int, int]) -> Outcome:
-        if renderer is not None:
-            outcome = self._store_pages(outcome, renderer)
+        pages = None if renderer is None else self._store_pages(renderer)
         outcome = self._store_artifacts(outcome)
-        self.results.manifest(outcome_without(self.redactor, outcome), cells)
+        self.results.manifest(outcome_without(self.redactor, outcome), cells, pages)
         return outcome
 
     def _notebook(self, outcome: Outcome) -> tuple[Path | None, Outcome]:
@@ -202,16 +201,18 @@ class Delivery:
             self.results.artifact(artifact)
         return outcome
 
-    def _store_pages(self, outcome: Outcome, renderer: Renderer) -> Outcome:
+    def _store_pages(self, renderer: Renderer) -> Pages:
+        """Store the pages, or say why there are none: what the cells gave is never withheld for them."""
         end = time.monotonic() + _RENDER_SECONDS
         try:
             renderer.result(lambda: min(end, self.deadline() - _MANIFEST_SECONDS))
         except RenderError as error:
-            problem = AttemptError(Reason.RENDER_FAILED, f"the HTML could not be rendered: {error}")
-            return self._unless_failed(outcome, problem)
+            problem = self.redactor.text(f"the HTML could not be rendered: {error}")
+            self.log.line(problem)
+            return Pages(False, clip(problem, MAX_MESSAGE))
         for name, path in self._pages().items():
             self.results.page(name, self.redactor.text(path.read_text()).encode())
-        return outcome
+        return Pages(True)
 
     def _unless_failed(self, outcome: Outcome, error: AttemptError) -> Outcome:
         """The error is the outcome, unless the cells had failed already: then it is a line in the log."""
@@ -227,7 +228,6 @@ def _write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise AttemptError(
-            Reason.CONFIGURATION_ERROR,
-            f"the executed notebook cannot be written to {path.parent.absolute()}: {error.strerror or error}; give it more space",
-        ) from error
+        # Not the notebook's fault nor the set-up's: with room again, the same run succeeds.
+        problem = f"the executed notebook cannot be written to the working directory: {error.strerror or error}"
+        raise AttemptError(Reason.STORAGE_FAILED, problem) from error

@@ -1,86 +1,44 @@
 """The notebook as a document: checked before it runs, made presentable afterwards. Pure."""
 
 import json
-import keyword
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
+from podbook_core.parameter_names import names_no_variable_can_have, variable_rule
 from podbook_core.reasons import Reason
+from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
+from podbook_runner.carriage_returns import as_shown
 from podbook_runner.outcome import AttemptError
 from podbook_runner.redact import Redactor
 
-__all__ = ["NotebookFacts", "check_parameter_names", "executed_bytes", "merge_streams", "outputs_size", "parse_notebook"]
+__all__ = ["check_parameter_names", "executed_bytes", "merge_streams", "outputs_size", "parse_notebook"]
 
-_CELL_TYPES = ("code", "markdown", "raw")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _KEPT_TEXT = 64 * 1024
 _OVERHEAD = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class NotebookFacts:
-    """What has to be known before the kernel starts."""
-
-    kernel_name: str
-    cells: int
-
-
-def parse_notebook(data: bytes) -> NotebookFacts:
+def parse_notebook(data: bytes) -> NotebookInfo:
     """Read a notebook file as the untrusted input it is.
 
     Raises:
         AttemptError: ``InvalidNotebook``: it cannot be run; the message says what to do.
     """
     try:
-        raw = json.loads(data)
-        if nested_too_deeply(raw, MAX_FILE_NESTING):
-            raise RecursionError
-    except RecursionError:
-        raise _invalid(
-            f"the notebook is nested too deeply, at most {MAX_FILE_NESTING} levels are allowed; clear its outputs"
-        ) from None
-    except ValueError as error:
-        raise _invalid(f"the notebook file is no JSON ({error}); publish the .ipynb file as Jupyter saves it") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("nbformat"), int):
-        raise _invalid("the file is JSON, but no notebook: it has no nbformat; publish the .ipynb file as Jupyter saves it")
-    if raw["nbformat"] < 4:
-        raise _invalid(
-            f"the notebook has the old format nbformat {raw['nbformat']}; "
-            "convert it with `jupyter nbconvert --to notebook --nbformat 4` and publish it again"
-        )
-    if raw["nbformat"] > 4:
-        raise _invalid(f"the notebook has the format nbformat {raw['nbformat']}; formats up to 4 are understood")
-    metadata, cells = raw.get("metadata"), raw.get("cells")
-    if not isinstance(metadata, dict) or not isinstance(cells, list):
-        raise _invalid("the notebook has no list of cells, or no metadata; save it again in Jupyter")
-    for number, cell in enumerate(cells):
-        _check_cell(number, cell)
-    kernelspec = metadata.get("kernelspec")
-    name = kernelspec.get("name") if isinstance(kernelspec, dict) else None
-    if not isinstance(name, str) or not name:
-        raise _invalid(
-            "the notebook does not say which kernel runs it (metadata.kernelspec.name is missing); "
-            "open it in Jupyter, choose a kernel and save it"
-        )
-    return NotebookFacts(name, len(cells))
+        return inspect_notebook(data, limit=MAX_NOTEBOOK_DOCUMENT_BYTES)
+    except InvalidNotebookError as error:
+        raise AttemptError(Reason.INVALID_NOTEBOOK, str(error)) from None
 
 
 def check_parameter_names(names: Mapping[str, Any], language: str) -> None:
-    """Refuse names that are no variable names: papermill writes them into code as they are.
+    """Refuse names that no variable can have: papermill writes them into code as they are.
 
     Raises:
         AttemptError: ``InvalidParameters``.
     """
-    for name in names:
-        plain = name.isidentifier() and not keyword.iskeyword(name) if language == "python" else _NAME.match(name)
-        if not plain:
-            raise AttemptError(
-                Reason.INVALID_PARAMETERS,
-                f"the parameter {name[:80]!r} is no variable name of {language}; use letters, digits and _",
-            )
+    for name in names_no_variable_can_have(names, language.lower()):
+        rule = variable_rule(language.lower())
+        raise AttemptError(Reason.INVALID_PARAMETERS, f"the parameter {name[:80]!r} cannot be the name of a variable; use {rule}")
 
 
 def merge_streams(outputs: list[Any]) -> list[Any]:
@@ -160,28 +118,10 @@ def _encode(notebook: dict[str, Any], redactor: Redactor) -> bytes:
 
 def _close(merged: list[Any], pieces: list[str]) -> None:
     if pieces:
-        merged[-1]["text"] = "".join(pieces)
+        # A progress bar writes its line anew a thousand times; a reader wants the last state.
+        merged[-1]["text"] = as_shown("".join(pieces))
         pieces.clear()
 
 
 def _joined(text: Any) -> str:
     return "".join(text) if isinstance(text, list) else str(text)
-
-
-def _check_cell(number: int, cell: Any) -> None:
-    where = f"cell {number} of the notebook"
-    if not isinstance(cell, dict) or cell.get("cell_type") not in _CELL_TYPES:
-        raise _invalid(f"{where} is no code, markdown or raw cell; save the notebook again in Jupyter")
-    source = cell.get("source")
-    if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(line, str) for line in source)):
-        raise _invalid(f"{where} has no source text; save the notebook again in Jupyter")
-    metadata = cell.get("metadata")
-    if not isinstance(metadata, dict):
-        raise _invalid(f"{where} has no metadata; save the notebook again in Jupyter")
-    tags = metadata.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise _invalid(f"{where} has tags that are no list of texts; save the notebook again in Jupyter")
-
-
-def _invalid(message: str) -> AttemptError:
-    return AttemptError(Reason.INVALID_NOTEBOOK, message)

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from podbook_core.reasons import INTERRUPTED, Reason
 from podbook_runner.execution import Execution
 from podbook_runner.late import imported_late
 from podbook_runner.log import RunLog
+from podbook_runner.mime_bundle import valid_bundle
 from podbook_runner.outcome import AttemptError, Outcome
 from podbook_runner.session import KernelSession, close_session, open_session
 from podbook_runner.stop import Cause
@@ -63,6 +64,13 @@ class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets
             self._execution.log.stream(str(content.get("text", "")))
         elif kind in ("display_data", "update_display_data", "execute_result"):
             self._execution.scraps.see(content)
+            kept, dropped = valid_bundle(content.get("data"))
+            for media_type in dropped:
+                self._execution.log.line(
+                    f"cell {cell_index} sent {media_type} in a form that a notebook cannot hold; it was left out"
+                )
+            content = {**content, "data": kept}
+            msg = {**msg, "content": content}
         if nested_too_deeply(content, _MESSAGE_NESTING):
             self._execution.log.line(
                 f"cell {cell_index} sent a message nested deeper than {_MESSAGE_NESTING} levels; it was left out of the notebook"
@@ -94,8 +102,9 @@ class _PodbookEngine(Engine):  # type: ignore[misc,unused-ignore]
         cls, nb_man: NotebookExecutionManager, kernel_name: str, *, execution: Execution, **_kwargs: Any
     ) -> None:
         execution.notebook = nb_man.nb
-        execution.total = len(nb_man.nb.cells)
-        asyncio.run(_run(execution, nb_man))
+        places = published_places(nb_man.nb.cells, execution.published_cells)
+        execution.total = sum(place is not None and _is_code(cell) for place, cell in zip(places, nb_man.nb.cells, strict=True))
+        asyncio.run(_run(execution, nb_man, places))
 
 
 def execute(execution: Execution, notebook: Path, parameters: Mapping[str, Any]) -> Outcome:
@@ -135,7 +144,7 @@ def execute(execution: Execution, notebook: Path, parameters: Mapping[str, Any])
     return _finish(execution, execution.notebook, outcome)
 
 
-async def _run(execution: Execution, manager: NotebookExecutionManager) -> None:
+async def _run(execution: Execution, manager: NotebookExecutionManager, places: Sequence[int | None]) -> None:
     notebook = manager.nb
     try:
         session, info = await open_session(
@@ -153,15 +162,37 @@ async def _run(execution: Execution, manager: NotebookExecutionManager) -> None:
     client = _Client(execution, notebook)
     client.kc = session
     try:
-        execution.outcome = await _run_cells(execution, manager, client)
+        execution.outcome = await _run_cells(execution, manager, client, places)
         client.set_widgets_metadata()
     finally:
         await close_session(session)
 
 
-async def _run_cells(execution: Execution, manager: NotebookExecutionManager, client: _Client) -> Outcome:
-    for index, cell in enumerate(manager.nb.cells):
-        execution.cell, execution.current = index, cell
+def published_places(cells: Sequence[NotebookNode], published: int) -> list[int | None]:
+    """For each cell its index in the notebook as it was published; None for the one that papermill added for the parameters. Pure.
+
+    Where a notebook brings a cell of an earlier injection, papermill writes that one anew and adds none.
+    """
+    added = len(cells) > published
+    places: list[int | None] = []
+    for cell in cells:
+        if added and "injected-parameters" in cell.metadata.get("tags", ()):
+            places.append(None)
+            added = False
+        else:
+            places.append(sum(place is not None for place in places))
+    return places
+
+
+def _is_code(cell: NotebookNode) -> bool:
+    return bool(cell.cell_type == "code")
+
+
+async def _run_cells(
+    execution: Execution, manager: NotebookExecutionManager, client: _Client, places: Sequence[int | None]
+) -> Outcome:
+    for index, (cell, place) in enumerate(zip(manager.nb.cells, places, strict=True)):
+        execution.cell, execution.current = place, cell
         manager.cell_start(cell, index)
         try:
             ended = await _run_cell(execution, client, cell, index)
@@ -177,7 +208,7 @@ async def _run_cells(execution: Execution, manager: NotebookExecutionManager, cl
             ended = Outcome(Reason.CELL_FAILED, message, CellError(index, "KernelProtocolError", message))
         if ended is None or ended.succeeded:
             manager.cell_complete(cell, cell_index=index)
-            execution.completed = index + 1
+            execution.completed += place is not None and _is_code(cell)
         else:
             _mark(cell, ended)
             manager.cell_exception(cell, cell_index=index)
@@ -189,12 +220,12 @@ async def _run_cells(execution: Execution, manager: NotebookExecutionManager, cl
 
 async def _run_cell(execution: Execution, client: _Client, cell: NotebookNode, index: int) -> Outcome | None:
     """Run one cell; the end it puts to the run, None to go on."""
-    asked_to_exit = False
+    asked: list[Any] = []
 
     def executed(execute_reply: Mapping[str, Any], **_kwargs: Any) -> None:
-        nonlocal asked_to_exit
         payload = execute_reply["content"].get("payload") or ()
-        asked_to_exit = any(item.get("source") == "ask_exit" for item in payload)
+        # IPython takes the argument of exit() for whether to keep the kernel, and tells it under that name.
+        asked.extend(item.get("keepkernel") for item in payload if item.get("source") == "ask_exit")
 
     client.on_cell_executed = executed
     try:
@@ -208,10 +239,19 @@ async def _run_cell(execution: Execution, client: _Client, cell: NotebookNode, i
     if execution.stop.cause is Cause.OUTPUT_LIMIT:
         # The cell was faster than the kill; its output is cut all the same.
         return _killed(execution, index)
-    if asked_to_exit:
+    if asked and not is_clean_exit(asked[-1]):
+        # As sys.exit() does with the same argument.
+        evalue = str(asked[-1])
+        return Outcome(Reason.CELL_FAILED, f"SystemExit: {evalue}", CellError(index, "SystemExit", evalue))
+    if asked:
         execution.log.line(f"cell {index} ended the notebook early with exit()")
         return Outcome(Reason.SUCCEEDED, "")
     return None
+
+
+def is_clean_exit(argument: Any) -> bool:
+    """Whether ``exit(argument)`` says that all is well: without one, with 0, and with True, IPython's word for keeping the kernel. Pure."""
+    return argument is None or argument is True or argument in (0, False)
 
 
 def _killed(execution: Execution, index: int) -> Outcome:
@@ -229,7 +269,7 @@ def _killed(execution: Execution, index: int) -> Outcome:
         case None:
             pass
     if execution.out_of_memory():
-        message = "the system killed the kernel for want of memory"
+        message = "the system killed the kernel because memory ran out"
         return Outcome(Reason.OUT_OF_MEMORY, message, CellError(index, "OutOfMemory", message))
     message = f"the kernel {kernel.end()}"
     if words := kernel.last_words().strip():
@@ -282,8 +322,9 @@ def _finish(execution: Execution, notebook: Any, outcome: Outcome) -> Outcome:
     if error is None or error.cell is None:
         return outcome
     count = current.get("execution_count")
-    label = f"cell {place}" + ("" if count is None else f" (In [{count}])")
-    return Outcome(outcome.outcome, f"{label}: {outcome.message}", CellError(place, error.ename, error.evalue))
+    label = "the cell with the parameters" if execution.cell is None else f"cell {execution.cell}"
+    label += "" if count is None else f" (In [{count}])"
+    return Outcome(outcome.outcome, f"{label}: {outcome.message}", CellError(execution.cell, error.ename, error.evalue))
 
 
 def _listen(log: RunLog) -> None:

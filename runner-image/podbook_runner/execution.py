@@ -29,15 +29,19 @@ class Execution:
     """Whether the system has killed processes of this container for want of memory."""
     limit: int
     """Largest number of bytes all messages of output may have, and the executed notebook."""
+    published_cells: int
+    """Cells of the notebook as it was published: the executed one may have one more, with the parameters."""
     scraps: OutputScraps = field(default_factory=OutputScraps)
     notebook: dict[str, Any] | None = None
     """The notebook as far as it was executed; None before papermill has loaded it."""
     cell: int | None = None
-    """Index of the cell that is, or was last, executed."""
+    """Index, in the published notebook, of the cell that is, or was last, executed; None for the one with the parameters."""
     current: dict[str, Any] | None = None
     """That cell itself."""
     completed: int = 0
-    total: int = 0
+    """Code cells of the published notebook that have ended."""
+    total: int | None = None
+    """Its code cells in all; None before the notebook was loaded."""
     outcome: Outcome | None = None
     """How the cells ended; None while they run."""
     _received: int = 0
@@ -65,4 +69,4 @@ class Execution:
 
     def progress(self) -> Progress | None:
         """How far it is; None before the notebook was loaded."""
-        return (self.completed, self.total, self.cell) if self.total else None
+        return None if self.total is None else (self.completed, self.total, self.cell)

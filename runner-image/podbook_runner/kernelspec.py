@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,12 +57,30 @@ def kernel_folders() -> list[Path]:
     return [Path(folder) for folder in jupyter_path("kernels")]
 
 
-def find_kernelspec(name: str, folders: Iterable[Path]) -> KernelSpec:
-    """The specification of that name.
+def find_kernelspec(name: str | None, language: str, folders: Sequence[Path]) -> KernelSpec:
+    """The specification a notebook runs by: the one it names, else, for Python, the Python kernel there is.
+
+    Editors write names of their own into notebooks (``myenv``, ``conda-env-x-py``, ``pythonjvsc74a57…``), which mean nothing elsewhere.
+
+    Args:
+        name: the kernel the notebook names; None when it names none.
+        language: of its cells, in lower case.
+        folders: where specifications are, in order of precedence.
 
     Raises:
-        AttemptError: ``InvalidNotebook``: no kernel of that name is installed; the message names those that are.
+        AttemptError: ``InvalidNotebook``: there is no such kernel; the message names those that are installed.
     """
+    wanted = name or (_NATIVE if language == "python" else language)
+    try:
+        return _named(wanted, folders)
+    except AttemptError:
+        if language != "python" or wanted.lower() == _NATIVE:
+            raise
+        return _named(_NATIVE, folders)
+
+
+def _named(name: str, folders: Sequence[Path]) -> KernelSpec:
+    """The specification of that name. Errors as :func:`find_kernelspec`."""
     installed: set[str] = set()
     for folder in folders:
         for candidate in sorted(folder.glob("*/kernel.json")):

@@ -1,16 +1,16 @@
 """Progress and log, stored while the cells run: a thread that looks often and stores seldom."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
 
+from podbook_core.progress import progress_json
 from podbook_core.store.keys import LOG_FILE, PROGRESS_FILE
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError
 from podbook_runner.publish import Publisher
 
-__all__ = ["Progress", "Reporter", "progress_json"]
+__all__ = ["Progress", "Reporter"]
 
 _LOOK_SECONDS = 0.25
 _PROGRESS_SECONDS = 1.0
@@ -18,13 +18,7 @@ _LOG_SECONDS = 5.0
 _CLOSE_SECONDS = 10.0
 
 Progress = tuple[int, int, int | None]
-"""Cells completed, cells in all, index of the cell that runs."""
-
-
-def progress_json(progress: Progress) -> bytes:
-    """The content of ``progress.json``."""
-    completed, total, cell = progress
-    return json.dumps({"completed": completed, "total": total, "cell": cell}).encode()
+"""Code cells completed, code cells in all, index of the cell that runs; all of the published notebook."""
 
 
 class Reporter:
@@ -73,7 +67,7 @@ class Reporter:
             now = time.monotonic()
             progress = self._progress()
             if progress is not None and progress != told and now >= progress_due:
-                _try(publisher, PROGRESS_FILE, progress_json(progress), "application/json")
+                _try(publisher, PROGRESS_FILE, progress_json(*progress), "application/json")
                 told, progress_due = progress, now + _PROGRESS_SECONDS
             if now >= log_due and self._log.version != version:
                 version = self._log.version

@@ -23,13 +23,19 @@ class RenderError(Exception):
 class Renderer:
     """A rendering process that warms up while the cells run.
 
+    A process that something killed from outside, as the system does when memory runs out, is replaced once: that it died says nothing of
+    the notebook.
+
     Args:
         process: runs :func:`podbook_runner.render.main`.
         errors: where its standard error goes.
+        again: starts another such process.
     """
 
-    def __init__(self, process: "Child", errors: Path) -> None:
-        self._process, self._errors = process, errors
+    def __init__(self, process: "Child", errors: Path, again: Callable[[], "Child"]) -> None:
+        self._process, self._errors, self._again = process, errors, again
+        self._request = b""
+        self._replaced = False
 
     def request(self, notebook: Path, *, title: str, html: Path | None, report: Path | None) -> None:
         """Ask for the pages; :meth:`result` waits for them."""
@@ -39,10 +45,8 @@ class Renderer:
             "html": None if html is None else str(html),
             "report": None if report is None else str(report),
         }
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(json.dumps(request).encode() + b"\n")
-                self._process.stdin.flush()
+        self._request = json.dumps(request).encode() + b"\n"
+        self._send()
 
     def result(self, deadline: Callable[[], float]) -> None:
         """Wait until the pages are written.
@@ -63,10 +67,22 @@ class Renderer:
         line = stream.readline()
         if not line:
             code = self._process.wait()
+            if code < 0 and not self._replaced:
+                self._replaced = True
+                self._process = self._again()
+                self._send()
+                return self.result(deadline)
             words = self._errors.read_text(errors="replace").strip().splitlines()
             raise RenderError(f"the renderer ended with code {code}" + (f": {words[-1]}" if words else ""))
         if (problem := json.loads(line)["error"]) is not None:
             raise RenderError(problem)
+        return None
+
+    def _send(self) -> None:
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(self._request)
+                self._process.stdin.flush()
 
     def close(self) -> None:
         """End the process, whatever it does."""

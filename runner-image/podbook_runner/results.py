@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import podbook_core
-from podbook_core.attempt import AttemptManifest, StoredFile
+from podbook_core.attempt import AttemptManifest, Pages, StoredFile
 from podbook_core.reasons import Reason
 from podbook_core.store import keys
 from podbook_core.task import Task
@@ -80,12 +80,13 @@ class Results:
         media_type = mimetypes.guess_type(artifact.name)[0] or "application/octet-stream"
         self._put(artifact.name, artifact.path, media_type)
 
-    def manifest(self, outcome: Outcome, cells: tuple[int, int]) -> None:
+    def manifest(self, outcome: Outcome, cells: tuple[int, int], pages: Pages | None = None) -> None:
         """Store the log, then the manifest: the attempt's last word.
 
         Args:
             outcome: how it ended.
-            cells: completed, and in all.
+            cells: code cells completed, and in all.
+            pages: whether the HTML pages could be rendered; None where none was asked for, or they are still to come.
         """
         self._put(keys.LOG_FILE, self.log.tail(), _TEXT)
         ended = outcome.clipped()
@@ -102,6 +103,7 @@ class Results:
             cells_total=cells[1],
             files=tuple(sorted(self.files.values(), key=lambda file: file.name)),
             runner_version=podbook_core.__version__,
+            pages=pages,
         )
         self.publisher.put(keys.RESULT_FILE, document.to_json(), _JSON, self.deadline)
 

@@ -135,6 +135,9 @@ def unpack_assets(archive: Path, target: Path) -> None:
                 _unpack(tar, member, target)
     except tarfile.TarError as error:
         raise AttemptError(Reason.STORAGE_FAILED, f"the stored assets are no tar archive: {error}") from error
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        problem = "the assets name a file that is the folder of another one; rename one of them and publish the notebook again"
+        raise AttemptError(Reason.INVALID_NOTEBOOK, problem) from error
     except OSError as error:
         raise AttemptError(
             Reason.CONFIGURATION_ERROR, f"the assets cannot be unpacked: {error.strerror or error}; give the pod more space"

@@ -137,7 +137,7 @@ def test_what_json_cannot_hold_is_refused_by_place(value: Any, problem: str, cap
         ({"a": object()}, r"type object at \$\.a, which JSON cannot say"),
         ({"a": {1}}, r"type set at \$\.a, which has no order"),
         (b"x", "PODBOOK_OUTPUT_DIR"),
-        (pd.DataFrame({"a": [1]}), r"to_dict\(\)"),
+        (pd.DataFrame({"a": [1]}), r"to_dict\(orient='records'\)"),
         ([pd.NA], r"\$\[0\]"),
         (Place, r"type .* at \$"),
         (np.datetime64("2026-01-02T00:00:00.000000001"), r"numpy\.datetime64 at \$"),

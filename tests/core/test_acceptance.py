@@ -160,7 +160,7 @@ def test_profiles_from_plain_data() -> None:
 def test_a_name_that_is_no_variable_is_refused(validator: ContractValidator, name: str) -> None:
     decision = refused(validator, spec(parameters={name: 1}), Contract())
     assert decision.reason is Reason.INVALID_PARAMETERS
-    assert decision.violations[0].problem == "is no name of a variable"
+    assert decision.violations[0].problem == "cannot be the name of a variable"
 
 
 @pytest.mark.parametrize("name", ["year", "_x", "größe", "my.param"])

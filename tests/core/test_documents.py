@@ -1,6 +1,7 @@
 """The small documents: tasks, digests, notebooks at a glance, and where everything lies in the store."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -85,6 +86,11 @@ def test_what_json_cannot_say(value: Any) -> None:
         canonical_json(value)
 
 
+def cell(kind: str, source: Any) -> dict[str, Any]:
+    """A cell of a notebook."""
+    return {"cell_type": kind, "source": source, "metadata": {}}
+
+
 def notebook(*cells: dict[str, Any], **fields: Any) -> bytes:
     """A notebook file."""
     return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": list(cells), **fields}).encode()
@@ -92,37 +98,60 @@ def notebook(*cells: dict[str, Any], **fields: Any) -> bytes:
 
 def test_a_notebook_at_a_glance() -> None:
     data = notebook(
-        {"cell_type": "code", "source": "# no title"},
-        {"cell_type": "markdown", "source": ["Text\n", "## The *title* \n", "more"]},
-        {"cell_type": "code", "source": []},
-        {"cell_type": "raw"},
+        cell("code", "# no title"),
+        cell("markdown", ["Text\n", "## The *title* \n", "more"]),
+        cell("code", []),
+        cell("raw", ""),
         metadata={"kernelspec": {"name": "python3", "language": "python"}, "language_info": {"name": "python"}},
     )
-    assert inspect_notebook(data) == NotebookInfo("python3", "python", 2, "The *title*")
+    assert inspect_notebook(data) == NotebookInfo("python3", "python", 2, 4, "The *title*")
 
 
 def test_a_notebook_that_says_little() -> None:
-    assert inspect_notebook(notebook(metadata=[])) == NotebookInfo(None, None, 0, None)
-    assert inspect_notebook(notebook(metadata={"kernelspec": {"name": 3, "language": "R"}})) == NotebookInfo(None, "R", 0, None)
-    strange = notebook({"cell_type": "markdown", "source": "# \ud800 odd"}, {"cell_type": "markdown", "source": 7})
-    assert inspect_notebook(strange).title == "? odd"
+    info = inspect_notebook(notebook())
+    assert (info.kernel, info.language) == (None, "python")
+    assert info.warnings == ("it does not name a kernel: its cells run on python3",)
+    assert inspect_notebook(notebook(cell("markdown", "# \ud800 odd"))).title == "? odd"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "language", "warning"),
+    [
+        ({"kernelspec": {"name": "python3"}}, "python", None),
+        ({"kernelspec": {"name": "myenv", "language": "python"}}, "python", "names the kernel 'myenv'"),
+        ({"kernelspec": {"name": "conda-env-x-py"}, "language_info": {"name": "Python"}}, "python", "its cells run on python3"),
+        ({"kernelspec": {"name": 3, "language": "R"}}, "r", "must have the kernel 'r'"),
+        ({"kernelspec": {"name": "ir"}, "language_info": {"name": "R"}}, "r", "must have the kernel '?ir"),
+        ({"kernelspec": []}, "python", "does not name a kernel"),
+    ],
+)
+def test_the_kernel_of_somebody_elses_editor_is_a_warning(metadata: dict[str, Any], language: str, warning: str | None) -> None:
+    info = inspect_notebook(notebook(metadata=metadata))
+    assert info.language == language
+    assert len(info.warnings) == (0 if warning is None else 1)
+    assert warning is None or re.search(warning, info.warnings[0])
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is no JSON"),
+        (b"", "is not valid JSON"),
         (b"[" * 100_000, "is nested too deeply"),
         (b'{"nbformat": 4, "cells": [], "metadata": ' + b"[" * 200 + b"]" * 200 + b"}", "is nested too deeply; at most 200 levels"),
         (b'{"nbformat": 4, "cells": [], "metadata": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "is nested too deeply"),
-        (b"9" * 5000, "is no JSON"),
+        (b"9" * 5000, "is not valid JSON"),
         (b"[]", "has no nbformat"),
         (b'{"cells": []}', "has no nbformat"),
         (b'{"nbformat": "4"}', "has no nbformat"),
         (b'{"nbformat": 3, "worksheets": []}', "is nbformat 3; 4 is needed: convert it"),
         (b'{"nbformat": 4}', "has no list of cells"),
-        (b'{"nbformat": 4, "cells": [{}]}', "has no list of cells"),
-        (b'{"nbformat": 4, "cells": {}}', "has no list of cells"),
+        (b'{"nbformat": 4, "metadata": {}, "cells": {}}', "has no list of cells"),
+        (b'{"nbformat": 4, "metadata": [], "cells": []}', "or no metadata"),
+        (b'{"nbformat": true, "metadata": {}, "cells": []}', "has no nbformat"),
+        (notebook({}), "cell 0 of the notebook is not a code, markdown or raw cell"),
+        (notebook(cell("code", 7)), "has no source text"),
+        (notebook({"cell_type": "code", "source": ""}), "has no metadata"),
+        (notebook({"cell_type": "code", "source": "", "metadata": {"tags": "parameters"}}), "tags that are not a list of texts"),
         (b" " * (MAX_NOTEBOOK_BYTES + 1), "clear its outputs"),
     ],
     ids=lambda value: ascii(value[:20]),

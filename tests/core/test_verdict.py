@@ -81,9 +81,27 @@ def test_exit_code_zero_alone_is_no_success() -> None:
 
 def test_an_interrupted_attempt_is_tried_again_until_there_were_five() -> None:
     for attempts in range(1, ATTEMPTS_LIMIT):
-        assert isinstance(judge(end(30, INTERRUPTED, attempts=attempts)), Again)
-    last = judge(end(30, INTERRUPTED, attempts=ATTEMPTS_LIMIT))
+        assert isinstance(judge(end(30, INTERRUPTED, attempts=attempts, disrupted=True)), Again)
+    last = judge(end(30, INTERRUPTED, attempts=ATTEMPTS_LIMIT, disrupted=True))
     assert last == End(Reason.EVICTED, "interrupted from outside 5 times")
+
+
+def test_a_notebook_that_stops_its_own_runner_is_to_blame() -> None:
+    once = judge(end(30, INTERRUPTED, attempts=1))
+    assert isinstance(once, Again)
+    twice = judge(end(30, INTERRUPTED, attempts=2))
+    assert twice == End(Reason.KERNEL_DIED, "2 times the runner was told to stop by nobody but its own notebook")
+
+
+def test_a_notebook_that_kills_its_own_runner_is_to_blame() -> None:
+    for code, name in ((-9, "SIGKILL"), (137, "SIGKILL"), (139, "SIGSEGV"), (-6, "SIGABRT")):
+        killed = judge(end(code))
+        assert isinstance(killed, End)
+        assert killed.reason is Reason.KERNEL_DIED
+        assert name in killed.message
+        assert isinstance(judge(end(code, retries=1)), Again)
+    assert judge(end(137, disrupted=True)).reason is Reason.EVICTED
+    assert judge(end(137, out_of_memory=True)).reason is Reason.OUT_OF_MEMORY
 
 
 def test_an_interruption_that_was_asked_for_is_cancelled() -> None:

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from podbook_core.attempt import CellError
 from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason
+from podbook_core.store.limits import MAX_LOG_BYTES
 from podbook_core.task import Destination, InputSource, Source, Task
+from podbook_runner.carriage_returns import as_shown
 from podbook_runner.document import executed_bytes, merge_streams, outputs_size
 from podbook_runner.kernelspec import KernelSpec, find_kernelspec
 from podbook_runner.limits import group_is_full, seconds_to_next_look
-from podbook_runner.log import MAX_LOG_BYTES, RunLog
+from podbook_runner.log import RunLog
 from podbook_runner.memory import MemoryReading, find_control_group
 from podbook_runner.outcome import AttemptError, Outcome, exit_code_of, termination_message
 from podbook_runner.output import OutputScraps, parse_output
@@ -82,7 +84,7 @@ def test_the_log_keeps_its_end() -> None:
     log.line("runner")
     tail = log.tail()
     assert len(tail) <= MAX_LOG_BYTES
-    assert tail.startswith(b"[earlier lines were dropped]\nline ")
+    assert tail.startswith(b"[earlier output was dropped]\nline ")
     assert b"line 199999\na [redacted]\n[" in tail
     assert tail.endswith(b"] runner\n")
     assert b"topsecret" not in tail
@@ -96,7 +98,41 @@ def test_a_secret_cut_by_the_tail_is_not_half_shown() -> None:
         assert b"s" * 20 not in log.tail()
 
 
-@given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr", "display"]), st.text(max_size=5))))
+def _log(*streams: str) -> bytes:
+    log = RunLog(Redactor(frozenset[str]))
+    for text in streams:
+        log.stream(text)
+    return log.tail()
+
+
+def test_the_log_keeps_its_newest_mebibyte_without_a_line_feed_in_it() -> None:
+    for unit in ("x", "ä", "😀"):
+        tail = _log("START\n", *([unit * 1000] * 3000), "END")
+        assert len(tail) <= MAX_LOG_BYTES
+        assert len(tail) > MAX_LOG_BYTES - 100
+        assert tail.decode().removeprefix("[earlier output was dropped]\n").strip(unit) == "END"
+
+
+def test_a_line_that_is_written_over_is_kept_in_its_last_state() -> None:
+    bar = [f"\r{percent:3}%|{'#' * (percent // 10):10}|" for percent in range(101)]
+    assert _log("START\n", *bar, "\nend\n") == b"START\n100%|##########|\nend\n"
+    assert _log(*bar, "\r") == b"100%|##########|\r"
+    assert _log("long line\rshort\n") == b"shortline\n"
+    assert _log("dos\r", "\nline\r\n") == b"dos\nline\n"
+    assert _log("".join(bar * 500), "\n") == b"100%|##########|\n"
+
+
+@given(st.text(st.sampled_from("ab\r\n"), max_size=30), st.integers(0, 30))
+def test_a_text_is_shown_the_same_however_it_comes(text: str, cut: int) -> None:
+    assert _log(text[:cut], text[cut:]) == _log(text)
+    assert _log(text + "\n").decode() == as_shown(text + "\n").replace("\r\n", "\n")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["stdout", "stderr", "display"]), st.text(st.characters(exclude_characters="\r"), max_size=5))
+    )
+)
 def test_merging_streams_keeps_text_and_order(items: list[tuple[str, str]]) -> None:
     outputs: list[dict[str, Any]] = [
         {"output_type": "display_data", "data": {"text/plain": text}}
@@ -311,11 +347,20 @@ def test_the_nearest_kernelspec_wins(tmp_path: Path) -> None:
     for folder, argv in (("a", []), ("b", ["ir", "{connection_file}", "{resource_dir}", "{other}"]), ("c", ["never"])):
         _group(tmp_path / folder / "R", {"kernel.json": json.dumps({"argv": argv, "language": "R", "env": {"A": "$HOME"}})})
     _group(tmp_path / "a" / "broken", {"kernel.json": "{"})
-    spec = find_kernelspec("r", [tmp_path / "missing", tmp_path / "a", tmp_path / "b", tmp_path / "c"])
+    spec = find_kernelspec("r", "r", [tmp_path / "missing", tmp_path / "a", tmp_path / "b", tmp_path / "c"])
     assert (spec.language, spec.environment) == ("R", {"A": os.environ["HOME"]})
     assert spec.command(Path("/c")) == ["ir", "/c", str(tmp_path / "b" / "R"), "{other}"]
     with pytest.raises(AttemptError, match="installed: R, broken, python3"):
-        find_kernelspec("julia", [tmp_path / "a", tmp_path / "b"])
+        find_kernelspec("julia", "julia", [tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_python_notebook_runs_on_the_python_kernel_there_is(tmp_path: Path) -> None:
+    for name in ("myenv", "pythonjvsc74a57bd0", None):
+        assert find_kernelspec(name, "python", [tmp_path]).name == "python3"
+    _group(tmp_path / "myenv", {"kernel.json": json.dumps({"argv": ["own", "{connection_file}"], "language": "python"})})
+    assert find_kernelspec("myenv", "python", [tmp_path]).argv[0] == "own"
+    with pytest.raises(AttemptError, match="asks for the kernel 'ir'"):
+        find_kernelspec("ir", "r", [tmp_path])
 
 
 def test_python_kernels_run_on_this_interpreter() -> None:

@@ -25,7 +25,7 @@ def test_two_cells_with_html(runner: Runner) -> None:
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
     manifest = done.manifest
     assert (manifest.outcome, manifest.reason, manifest.error) == ("Succeeded", Reason.SUCCEEDED, None)
-    assert (manifest.cells_completed, manifest.cells_total) == (4, 4)
+    assert (manifest.cells_completed, manifest.cells_total) == (2, 2)
     assert (manifest.uid, manifest.attempt) == (UID, "attempt-1")
     assert "sum 42" in done.outputs()
     assert "sum 42" in done.text("report.html")
@@ -33,7 +33,7 @@ def test_two_cells_with_html(runner: Runner) -> None:
     assert "highlight hl-ipython3" in done.text("report.html")
     assert "highlight hl-ipython3" not in done.text("report-no-input.html")
     assert "sum 42" in done.text("log.txt")
-    assert done.json("progress.json") == {"completed": 4, "total": 4, "cell": 3}
+    assert done.json("progress.json") == {"completed": 2, "total": 2, "cell": 2}
     assert done.json("output.json") is None
     assert done.termination == {"reason": "Succeeded", "message": "", "cell": None, "ename": None, "evalue": None}
     assert done.printed == "podbook_runner: Succeeded\n"

@@ -28,11 +28,11 @@ from podbook_api.threads import Threads
 from podbook_core.acceptance import Refused
 from podbook_core.attempt import AttemptManifest
 from podbook_core.attempts import Attempts
-from podbook_core.model import NotebookExecution, Progress
+from podbook_core.model import ATTEMPTS_LIMIT, NotebookExecution
 from podbook_core.reasons import ExitCode, Reason
 from podbook_core.record import RecordStore
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
-from podbook_core.transitions import Change
+from podbook_core.transitions import Change, change_at_end
 from podbook_core.verdict import Again, End
 
 __all__ = ["Lifecycle", "Parts"]
@@ -78,7 +78,11 @@ class Lifecycle:
             folder = await self._insist(row, lambda: self._begin(row))
             if folder is None:
                 return
-            runner = await self._start(row, folder)
+            try:
+                runner = await self._start(row, folder)
+            except OSError as error:
+                await self._could_not_start(row, folder, error)
+                return
         else:
             folder = AttemptFolder(self._parts.data.work, row.execution.uid, attempt_of(row.execution) or "")
             runner = await self._insist(row, lambda: self._find(folder))
@@ -158,16 +162,24 @@ class Lifecycle:
         return folder
 
     async def _start(self, row: Row, folder: AttemptFolder) -> Runner | None:
-        """Start the runner of a recorded attempt; None when the system refuses, or when nobody wants it any more."""
+        """Start the runner of a recorded attempt; None when nobody wants it any more.
+
+        Raises:
+            OSError: the system starts no such process now: no permission, no memory, no more processes or files.
+        """
         if row.cancel.is_set():
             return None
-        try:
-            return await self._parts.threads.run(
-                OwnRunner, folder.command(), runner_environment(self._parts.environment), folder.path, folder.log
-            )
-        except OSError as error:
-            _LOG.warning("%s: the runner could not be started: %s", row.execution.name, error.strerror or error)
-            return None
+        environment = runner_environment(self._parts.environment)
+        return await self._parts.threads.run(OwnRunner, folder.command(), environment, folder.path, folder.log)
+
+    async def _could_not_start(self, row: Row, folder: AttemptFolder, error: OSError) -> None:
+        """Try again for a while, since memory and processes may be there in a moment; then end it with the cause."""
+        message = f"the runner could not be started: {error.strerror or error}"
+        _LOG.warning("%s: %s", row.execution.name, message)
+        if row.execution.status.attempts < ATTEMPTS_LIMIT:
+            await self._insist(row, lambda: self._wait_again(row, folder, Again(Reason.CONFIGURATION_ERROR, message)))
+        else:
+            await self.finish(row, End(Reason.CONFIGURATION_ERROR, message))
 
     async def _find(self, folder: AttemptFolder) -> Runner | None:
         """The living runner of an attempt that an earlier server recorded; None, for good, when there is none."""
@@ -234,10 +246,7 @@ class Lifecycle:
 
     async def _close(self, row: Row, end: End, manifest: AttemptManifest | None) -> None:
         now = self._parts.clock()
-        progress = None
-        if manifest is not None and manifest.cells_total:
-            progress = Progress(completed=min(manifest.cells_completed, 10**6), total=min(manifest.cells_total, 10**6))
-        change = Change(end.reason, end.message, error=end.error, progress=progress)
+        change = change_at_end(end, manifest)
         final = self._table.stamp(advanced(with_attempt(row.execution, None), change, now))
         record = await self._parts.threads.run(self._records.close, final, manifest)
         await self._clear(row)

@@ -22,6 +22,7 @@ from podbook_core.contract import ContractError
 from podbook_core.names import is_notebook_name, notebook_name_from_path
 from podbook_core.notebook import InvalidNotebookError, inspect_notebook
 from podbook_core.profiles import Profiles
+from podbook_core.publishing import check_contract
 from podbook_core.source import SourceError, find_notebooks, read_source
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.validation import ContractValidator
@@ -194,13 +195,10 @@ class NotebooksFolder:
     def _read(self, path: Path, name: str, file: str) -> FolderNotebook:
         try:
             source = read_source(self._folder, path)
-            inspect_notebook(source.notebook)
+            info = inspect_notebook(source.notebook)
             bundle = build_bundle(source.name, source.notebook, source.contract, source.assets)
             if source.contract is not None and self._checked.get(name) != bundle.version:
-                self._validator.check_contract(source.contract)
-                profile = source.contract.profile
-                if profile is not None and profile not in self._profiles:
-                    raise ContractError("/profile", f"there is no profile {profile}; there are {', '.join(sorted(self._profiles))}")
+                check_contract(source.contract, info, profiles=self._profiles, validator=self._validator)
         except (SourceError, InvalidNotebookError, ContractError) as error:
             self._checked.pop(name, None)
             return FolderNotebook(name, file, None, str(error))

@@ -240,6 +240,7 @@ def notebook_resource(published: Published) -> NotebookResource:
         description=contract.description,
         kernel=info.kernel if info else None,
         code_cells=info.code_cells if info else None,
+        warnings=list(info.warnings) if info else [],
         profile=contract.profile,
         timeout_seconds=contract.timeout_seconds,
         assets=list(version.asset_paths),

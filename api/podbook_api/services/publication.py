@@ -8,6 +8,7 @@ from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_core.contract import Contract, ContractError, parse_contract
 from podbook_core.notebook import InvalidNotebookError, inspect_notebook
 from podbook_core.profiles import Profiles
+from podbook_core.publishing import check_contract, clashing_paths
 from podbook_core.validation import ContractValidator
 from podbook_core.versions import Asset, Bundle, build_bundle
 
@@ -35,18 +36,16 @@ def check_submission(name: str, submission: Submission, *, profiles: Profiles, v
         ProblemError: 422 with the part, the place and what would be right.
     """
     try:
-        inspect_notebook(submission.notebook)
+        info = inspect_notebook(submission.notebook)
     except InvalidNotebookError as error:
         raise ProblemError(422, Code.INVALID_NOTEBOOK, str(error)) from error
     contract = None
     if submission.contract is not None:
         try:
             contract = parse_contract(submission.contract, models=submission.models.get)
-            validator.check_contract(contract)
+            check_contract(contract, info, profiles=profiles, validator=validator)
         except ContractError as error:
             raise _contract_problem(error.place, error.problem, "a contract as described in the documentation") from error
-        if contract.profile is not None and contract.profile not in profiles:
-            raise _contract_problem("/profile", f"there is no profile {contract.profile}", "one of " + ", ".join(sorted(profiles)))
     _check_assets(contract, submission.assets)
     return build_bundle(name, submission.notebook, contract, submission.assets)
 
@@ -65,6 +64,10 @@ def _check_assets(contract: Contract | None, assets: tuple[Asset, ...]) -> None:
     errors += [
         FieldError(path=path, problem="was sent twice", expected="each file once")
         for path in sorted({p for p in paths if paths.count(p) > 1})
+    ]
+    errors += [
+        FieldError(path=path, problem=f"needs a folder where {above} is a file", expected="another name for one of the two")
+        for above, path in clashing_paths(paths)
     ]
     errors += [
         FieldError(path=path, problem="is not named by the contract's assets", expected="a file that one of its globs matches")

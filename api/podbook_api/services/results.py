@@ -11,7 +11,7 @@ from podbook_api.problems import Code, ProblemError
 from podbook_api.services.executions import ExecutionService, not_finished
 from podbook_api.threads import Threads
 from podbook_core.attempts import Attempts
-from podbook_core.model import NotebookExecution, Progress
+from podbook_core.model import Condition, NotebookExecution, Progress
 from podbook_core.reasons import REASONS, Reason
 from podbook_core.record import Record, RecordedObject
 from podbook_core.store.base import KeyNotFoundError, ObjectTooLargeError, OpenObject, PreconditionFailedError
@@ -29,6 +29,7 @@ __all__ = ["ARTIFACTS", "Artifact", "ResultService", "failed_run"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
+_PAGES = ("html", "report")
 
 
 _GONE = (KeyNotFoundError, ObjectTooLargeError, PreconditionFailedError)
@@ -68,11 +69,14 @@ class ResultService:
         """One of :data:`ARTIFACTS`, also of a failed run.
 
         Raises:
-            ProblemError: 404 when the run left none.
+            ProblemError: 404 when the run left none; 424 with the reason when a page could not be rendered.
         """
         record = await self._record(execution)
         found = record.find(ARTIFACTS[name])
         if found is None:
+            pages = execution.status.condition("PagesRendered")
+            if name in _PAGES and pages is not None and pages.status == "False":
+                raise _no_page(execution, pages)
             raise _no_result(execution, name)
         return await self._open(execution, found)
 
@@ -185,6 +189,19 @@ def _no_result(execution: NotebookExecution, what: str) -> ProblemError:
         f"execution {execution.name} ({execution.status.reason}) left no {what}",
         reason=str(execution.status.reason),
         execution=execution.name,
+    )
+
+
+def _no_page(execution: NotebookExecution, pages: Condition) -> ProblemError:
+    base = f"/v1/executions/{execution.name}"
+    return ProblemError(
+        REASONS[Reason.RENDER_FAILED].http_status,
+        str(Reason.RENDER_FAILED),
+        pages.message or REASONS[Reason.RENDER_FAILED].meaning,
+        reason=str(execution.status.reason),
+        execution=execution.name,
+        advice="The output, the executed notebook and the files are served all the same.",
+        links={"execution": base, "output": f"{base}/output", "notebook": f"{base}/notebook", "logs": f"{base}/logs"},
     )
 
 
