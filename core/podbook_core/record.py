@@ -26,7 +26,7 @@ from podbook_core.store.keys import (
 )
 from podbook_core.transitions import mark_stored
 
-__all__ = ["Record", "RecordStore", "RecordedObject"]
+__all__ = ["Record", "RecordStore", "RecordedObject", "parse_record"]
 
 
 class RecordedObject(Observation):
@@ -57,6 +57,17 @@ class Record(Observation):
 
 
 _RECORD = TypeAdapter(Record)
+
+
+def parse_record(data: bytes) -> Record:
+    """Read a stored record. Members that this version does not know are passed over, those of the spec included.
+
+    Raises:
+        pydantic.ValidationError: it is damaged.
+    """
+    return _RECORD.validate_json(data, extra="ignore")
+
+
 _RESULT_NAMES = {
     "notebook": NOTEBOOK_FILE,
     "html": HTML_FILE,
@@ -109,7 +120,7 @@ class RecordStore:
     def read(self, uid: str) -> Record | None:
         """The record of an execution, None while it has none."""
         try:
-            return _RECORD.validate_json(self._store.get(record_key(uid)).data)
+            return parse_record(self._store.get(record_key(uid)).data)
         except KeyNotFoundError:
             return None
 

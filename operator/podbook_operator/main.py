@@ -104,6 +104,8 @@ class _Operator:
         await self.synced.wait()
         while True:
             key = await self.queue.get()
+            self.facts.return_to_line(key)
+            self._grant()
             try:
                 with self.metrics.reconcile.time():
                     again = await self.reconciler.visit(key)
@@ -114,11 +116,16 @@ class _Operator:
                 self._put_off(key, error)
             except Exception as error:
                 _LOGGER.exception("an unexpected error; it is tried again", extra={"execution": key})
+                # What is wrong with one execution must not keep a place from the others while it is put off.
+                self.facts.places.give_back(key)
                 self._put_off(key, error)
             finally:
                 self.queue.done(key)
-                for name in self.facts.places.grant():
-                    self.queue.add(name)
+                self._grant()
+
+    def _grant(self) -> None:
+        for name in self.facts.places.grant():
+            self.queue.add(name)
 
     async def renew(self) -> None:
         """Keep the access of all that runs from ending with the store's credentials."""
