@@ -327,7 +327,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
 """Every reason's row. Total: a test asserts that no reason is missing."""
 
 
-_STAND_INS = {
+_STAND_INS: Mapping[str, Reason] = {
     Phase.PENDING: Reason.PENDING,
     Phase.RUNNING: Reason.RUNNING,
     Phase.SUCCEEDED: Reason.SUCCEEDED,
