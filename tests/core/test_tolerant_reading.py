@@ -61,7 +61,7 @@ def test_requirements_that_are_known_are_met(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("names", [["warm", "cells"], "cells", [3], ["a\nb"], {"cells": True}])
 def test_requirements_that_are_not_known_are_refused(names: Any) -> None:
-    with pytest.raises(NewerPodbookError, match="^needs a newer Podbook: "):
+    with pytest.raises(NewerPodbookError, match=r"^needs a newer Podbook: "):
         check_requirements({"requires": names}, known=["warm"])
 
 

@@ -68,7 +68,9 @@ def main() -> None:
     _notebooks(root / "notebooks")
     command = [sys.executable, "-m", "podbook", "serve", "--port", "0", "--max-concurrent", "1"]
     command += ["--data-dir", str(root / "data"), "--notebooks-dir", str(root / "notebooks")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(code), text=True, start_new_session=True, cwd=root) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=environment(code), text=True, start_new_session=True, cwd=root
+    ) as server:
         assert server.stdout is not None
         url = next(found[1] for line in server.stdout if (found := re.search(r"serves notebooks at (\S+)", line)))
         with httpx.Client(base_url=url, timeout=60) as client:

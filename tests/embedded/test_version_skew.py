@@ -61,7 +61,7 @@ async def test_a_damaged_pointer_ends_what_names_no_version(start_backend: Start
 
 
 async def test_a_store_that_is_away_is_waited_for(
-    start_backend: StartBackend, store: DirectoryStore, data: DataDir, monkeypatch: pytest.MonkeyPatch
+    start_backend: StartBackend, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await start_backend(max_concurrent=1)
     running = await first.create(new_execution("sleeper", parameters={"seconds": 60}))

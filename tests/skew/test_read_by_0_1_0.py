@@ -105,7 +105,9 @@ def test_a_record_with_its_results_is_read(old: Path, tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_an_attempt_is_read_by_its_operator(old: Path) -> None:
-    manifest = AttemptManifest("u1", "p1", "CellFailed", "m", None, "2026-05-01T00:00:00Z", "2026-05-01T00:00:01Z", 1.0, 1, 2, (), "0.2.0")
+    manifest = AttemptManifest(
+        "u1", "p1", "CellFailed", "m", None, "2026-05-01T00:00:00Z", "2026-05-01T00:00:01Z", 1.0, 1, 2, (), "0.2.0"
+    )
     program = (
         "import sys\nfrom podbook_core.attempt import AttemptManifest\n"
         "print(AttemptManifest.from_json(sys.argv[1].encode()).outcome)"
