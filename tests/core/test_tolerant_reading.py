@@ -14,7 +14,7 @@ from podbook_core.reasons import Phase, Reason
 from podbook_core.record import RecordStore
 from podbook_core.requirements import NewerPodbookError, check_requirements
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.store.keys import current_key, record_key, version_prefix
+from podbook_core.store.keys import current_key, name_key, record_key, version_prefix
 from podbook_core.stored_execution import needs_newer, read_execution
 from podbook_core.task import Destination, InputSource, InvalidTaskError, Source, Task
 from podbook_core.versions import Asset, UnreadableVersionError, VersionStore, build_bundle
@@ -244,3 +244,35 @@ def test_a_record_of_a_newer_version_is_read(store: DirectoryStore) -> None:
     assert record is not None
     assert record.execution.status.reason is Reason.CONFIGURATION_ERROR
     assert "CellRejected" in record.execution.status.message
+
+
+# --- damaged records
+
+
+@pytest.mark.parametrize("data", [b"\xff\x00{", b"[]", b"{}", b""])
+def test_a_damaged_record_is_written_again_when_its_execution_ends(store: DirectoryStore, data: bytes) -> None:
+    store.put(record_key("u1"), data)
+    with pytest.raises(ValidationError):
+        RecordStore(store).read("u1")
+    written = RecordStore(store).close(ended(Reason.CELL_FAILED), None)
+    assert RecordStore(store).read_by_name("analysis-1") == written
+
+
+def test_a_damaged_name_keeps_no_record_from_being_forgotten_or_indexed(store: DirectoryStore) -> None:
+    records = RecordStore(store)
+    record = records.close(ended(), None)
+    store.put(name_key("analysis-1"), b"\xff\xfe")
+    records.reindex(record)
+    assert records.read_by_name("analysis-1") == record
+    store.put(name_key("analysis-1"), b"\xff\xfe")
+    records.forget(record)
+    assert store.list("") == []
+
+
+def test_a_name_that_leads_to_a_damaged_record_stays_when_another_one_is_forgotten(store: DirectoryStore) -> None:
+    records = RecordStore(store)
+    older = records.close(ended(), None)
+    records.close(ended(uid="u2"), None)
+    store.put(record_key("u2"), b"[]")
+    records.forget(older)
+    assert store.get(name_key("analysis-1")).data == b"u2"

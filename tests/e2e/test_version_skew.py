@@ -4,7 +4,7 @@ The images of 0.1.0 are today's with the code of its wheel instead: what differs
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 OLD = "skew-0.1.0"
 """Tag of the images with the code of 0.1.0."""
+RUNS: tuple[tuple[str, Mapping[str, int], str], ...] = (("quick", {"number": 21}, "Succeeded"), ("raising", {}, "CellFailed"))
 _DOCKERFILE = """
 FROM localhost/podbook-{component}:dev
 USER 0
@@ -73,8 +74,8 @@ def test_the_operator_runs_notebooks_in_an_image_of_0_1_0(native: Installation, 
     image = old_image("runner", tmp_path)
     lean = native.values["profiles"]["lean"]
     with native.changed({"profiles": {"old-runner": {**lean, "image": image}}}):
-        for notebook, reason in (("quick", "Succeeded"), ("raising", "CellFailed")):
-            name = native.submit(notebook, profile="old-runner")["id"]
+        for notebook, parameters, reason in RUNS:
+            name = native.submit(notebook, parameters, profile="old-runner")["id"]
             status = native.ended(name)["status"]
             assert (status["reason"], status["resolved"]["image"]) == (reason, image), status
             assert native.http.get(f"/v1/executions/{name}/notebook").status_code == 200
@@ -86,8 +87,8 @@ def test_an_operator_of_0_1_0_runs_notebooks_in_the_image_of_this_version(native
     native.until_reason(begun, "Running")
     with operator_image(native, image):
         # What the API of this version creates, it accepts; what the runner of this version stores, it reads.
-        for notebook, reason in (("quick", "Succeeded"), ("raising", "CellFailed")):
-            name = native.submit(notebook, profile="lean")["id"]
+        for notebook, parameters, reason in RUNS:
+            name = native.submit(notebook, parameters, profile="lean")["id"]
             assert native.ended(name)["status"]["reason"] == reason
         waiting = native.submit("sleeping", {"seconds": 30}, profile="lean")["id"]
         native.until_reason(waiting, "Running")

@@ -12,9 +12,10 @@ from tests.notebook_file import notebook_file
 
 from podbook_api.embedded.data_dir import DataDir
 from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.store.keys import current_key, version_prefix
+from podbook_core.store.keys import current_key, record_key, version_prefix
 from podbook_core.versions import VersionStore
 
 
@@ -83,6 +84,19 @@ async def test_a_store_that_is_away_is_waited_for(
     await asyncio.wait_for(asked.wait(), 30)
     away = False
     assert (await settle(second, waiting.name)).status.reason is Reason.SUCCEEDED
+
+
+async def test_a_damaged_record_keeps_no_execution_from_its_end(start_backend: StartBackend, store: DirectoryStore) -> None:
+    first = await start_backend(max_concurrent=1)
+    await first.create(new_execution("sleeper", parameters={"seconds": 1}))
+    waiting = await first.create(new_execution("double", parameters={"x": 1}))
+    await first.stop()
+    store.put(record_key(waiting.uid), b"[]")
+    second = await start_backend(max_concurrent=1)
+    assert (await settle(second, waiting.name)).status.reason is Reason.SUCCEEDED
+    record = RecordStore(store).read(waiting.uid)
+    assert record is not None
+    assert record.find("output.json") is not None
 
 
 async def newer_document(start_backend: StartBackend, data: DataDir) -> tuple[str, Path, bytes]:

@@ -277,26 +277,27 @@ async def test_a_field_that_an_older_crd_would_drop_is_refused(start_backend: St
     older = await client.patch(definition, json=[{"op": "remove", "path": path} for path in kept], headers=patch)
     assert older.status_code == 200, older.text
     try:
-        async with asyncio.timeout(60):
-            while True:  # the API server takes a moment to follow its own definitions
-                try:
-                    await backend.create(new_execution(start_timeout_seconds=5))
-                except BackendUnavailableError as error:
-                    assert "the CRD is older than the API; apply the CRD of this version" in str(error)
-                    assert "spec.startTimeoutSeconds" in str(error)
-                    break
-                await asyncio.sleep(0.1)
+        refusal = await _outcome(backend, refused=True)
+        assert "the CRD is older than the API; apply the CRD of this version" in refusal
+        assert "spec.startTimeoutSeconds" in refusal
         assert (await backend.create(new_execution())).spec.start_timeout_seconds is None
     finally:
         back = [{"op": "add", "path": path, "value": value} for path, value in reversed(kept.items())]
         restored = await client.patch(definition, json=back, headers=patch)
         assert restored.status_code == 200, restored.text
+    assert await _outcome(backend, refused=False) == ""
+
+
+async def _outcome(backend: KubernetesBackend, *, refused: bool) -> str:
+    """Create until the API server follows its new definition, which takes a moment; returns the refusal, empty when there is none."""
     async with asyncio.timeout(60):
         while True:
+            message = ""
             try:
                 created = await backend.create(new_execution(start_timeout_seconds=5))
-            except BackendUnavailableError:
-                await asyncio.sleep(0.1)
-            else:
-                break
-    assert created.spec.start_timeout_seconds == 5
+                assert created.spec.start_timeout_seconds == 5
+            except BackendUnavailableError as error:
+                message = str(error)
+            if bool(message) is refused:
+                return message
+            await asyncio.sleep(0.1)

@@ -433,3 +433,11 @@ def test_an_end_with_a_newer_reason_stays_an_end(world: World, life: Life) -> No
     assert life.facts.entries["one"].terminal
     assert life.facts.places.taken == 0
     assert stored(world).execution.status.phase == "Failed"
+
+
+def test_a_damaged_record_keeps_no_run_from_its_end(world: World, life: Life) -> None:
+    world.create_execution("one", parameters=DEEP)
+    world.store.put("executions/uid-one/record.json", b"[]")
+    work(life)
+    assert status_of(world)["reason"] == "InvalidParameters"
+    assert stored(world).execution.status.reason == "InvalidParameters"
