@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from podbook_core.digests import canonical_json
 from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
 
@@ -82,8 +83,20 @@ class Contract:
 
 
 def read_contract(data: bytes) -> Contract:
-    """Read a contract that was stored by Podbook, and has grown by its models and by indentation. Errors as :func:`parse_contract`."""
-    return _parse(data, lambda _name: None)
+    """Read a contract that was stored by Podbook, maybe by a newer version, and has grown by its models and by indentation.
+
+    Members that this version does not know are passed over. Contracts that are being published are read by :func:`parse_contract`,
+    which refuses them.
+
+    Raises:
+        ContractError: it is damaged, or its ``requires`` names what this version does not know.
+    """
+    raw = _object("", _json(data, ""))
+    try:
+        check_requirements(raw)
+    except NewerPodbookError as error:
+        raise ContractError("/requires", str(error)) from error
+    return _checked(raw, lambda _name: None)
 
 
 def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Contract:
@@ -98,16 +111,16 @@ def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Con
     """
     if len(data) > MAX_CONTRACT_BYTES:
         raise ContractError("", f"is {len(data)} bytes; at most {MAX_CONTRACT_BYTES} are allowed")
-    return _parse(data, models)
-
-
-def _parse(data: bytes, models: Callable[[str], bytes | None]) -> Contract:
     raw = _object("", _json(data, ""))
     for key in raw:
         if key in RESERVED_KEYS:
             raise ContractError(f"/{key}", "is reserved for a feature that does not exist yet; remove it")
         if key not in _KEYS:
             raise ContractError(f"/{_escape(key)}", f"is not a known key; known are {', '.join(_KEYS)}")
+    return _checked(raw, models)
+
+
+def _checked(raw: Mapping[str, Any], models: Callable[[str], bytes | None]) -> Contract:
     return Contract(
         id=_text(raw, "id", 200),
         title=_text(raw, "title", 200),

@@ -7,13 +7,13 @@ Kubernetes API conventions; times are RFC 3339 in UTC.
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
 from podbook_core import API_GROUP, API_VERSION, KIND
 from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
 from podbook_core.nesting import MAX_NESTING, nested_too_deeply
-from podbook_core.reasons import Phase, Reason, is_terminal
+from podbook_core.reasons import Phase, Reason, is_terminal, known_reason, phase_of
 
 __all__ = [
     "ATTEMPTS_LIMIT",
@@ -38,6 +38,7 @@ MAX_PARAMETERS_BYTES = 256 * 1024
 ATTEMPTS_LIMIT = 5
 """Attempts in all, whatever they ended by."""
 _SHA256 = r"^[0-9a-f]{64}$"
+_REASONS = frozenset(Reason)
 
 
 def _shallow(value: dict[str, Any]) -> dict[str, Any]:
@@ -226,6 +227,18 @@ class Status(Observation):
     results: Results | None = None
     error: ErrorInfo | None = None
     conditions: Annotated[list[Condition], Field(max_length=16)] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_newer_version(cls, raw: Any) -> Any:
+        """A reason that this version does not know is replaced by one it knows, and told in the message."""
+        reason = raw.get("reason") if isinstance(raw, dict) else None
+        if not isinstance(reason, str) or reason in _REASONS:
+            return raw
+        phase = raw.get("phase")
+        known = known_reason(reason, phase if isinstance(phase, str) else None)
+        message = f"{reason} (a reason this version does not know): {raw.get('message') or ''}"
+        return {**raw, "reason": known, "phase": phase_of(known), "message": message[:1024]}
 
     @property
     def terminal(self) -> bool:

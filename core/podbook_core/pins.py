@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from podbook_core.record import Record
+from podbook_core.record import Record, parse_record
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.keys import attempts_prefix, record_key
 from podbook_core.store.limits import MAX_RECORD_BYTES
@@ -49,7 +49,7 @@ def repin(store: ObjectStore, uid: str) -> Repinned | None:
             stored = store.get(record_key(uid), limit=MAX_RECORD_BYTES)
         except KeyNotFoundError:
             return None
-        record = Record.model_validate_json(stored.data)
+        record = parse_record(stored.data)
         etags, damaged = _changes(store, record)
         if not etags:
             return Repinned(record, 0, damaged)
@@ -58,7 +58,7 @@ def repin(store: ObjectStore, uid: str) -> Repinned | None:
             store.put(record_key(uid), data, media_type="application/json", if_match=stored.info.etag)
         except PreconditionFailedError:
             continue  # it was removed, or somebody else does the same
-        return Repinned(Record.model_validate_json(data), len(etags), damaged)
+        return Repinned(parse_record(data), len(etags), damaged)
     raise StoreUnavailableError(f"{record_key(uid)} is written by somebody else all the time")
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "ReasonInfo",
     "Retry",
     "is_terminal",
+    "known_reason",
     "outcome_of_exit_code",
     "phase_of",
 ]
@@ -326,6 +327,16 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
 """Every reason's row. Total: a test asserts that no reason is missing."""
 
 
+_STAND_INS: Mapping[str, Reason] = {
+    Phase.PENDING: Reason.PENDING,
+    Phase.RUNNING: Reason.RUNNING,
+    Phase.SUCCEEDED: Reason.SUCCEEDED,
+    Phase.CANCELLED: Reason.CANCELLED,
+    # The cause is not known; that this version and what it reads do not fit together is.
+    Phase.FAILED: Reason.CONFIGURATION_ERROR,
+}
+
+
 def phase_of(reason: Reason) -> Phase:
     """The phase a reason belongs to."""
     return REASONS[reason].phase
@@ -334,6 +345,17 @@ def phase_of(reason: Reason) -> Phase:
 def is_terminal(reason: Reason) -> bool:
     """Whether an execution with this reason has ended for good."""
     return phase_of(reason) not in (Phase.PENDING, Phase.RUNNING)
+
+
+def known_reason(reason: str, phase: str | None) -> Reason:
+    """A stored reason as this version knows it; one of a newer version becomes the one that says most of what its phase says. Pure.
+
+    An end stays an end, so that a rollback neither runs anything again nor waits for what is over.
+    """
+    try:
+        return Reason(reason)
+    except ValueError:
+        return _STAND_INS.get(phase or "", Reason.PENDING)
 
 
 def outcome_of_exit_code(code: int) -> Reason | None:

@@ -5,6 +5,7 @@ already there takes it as it is: the first one to commit has decided. Only its E
 :mod:`podbook_core.pins`.
 """
 
+import logging
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -27,7 +28,7 @@ from podbook_core.store.keys import (
 from podbook_core.store.limits import MAX_NAME_BYTES, MAX_RECORD_BYTES
 from podbook_core.transitions import mark_stored
 
-__all__ = ["Record", "RecordStore", "RecordedObject"]
+__all__ = ["Record", "RecordStore", "RecordedObject", "parse_record"]
 
 
 class RecordedObject(Observation):
@@ -57,7 +58,19 @@ class Record(Observation):
         return next((item for item in self.objects if item.name == name), None)
 
 
+_LOG = logging.getLogger(__name__)
 _RECORD = TypeAdapter(Record)
+
+
+def parse_record(data: bytes) -> Record:
+    """Read a stored record. Members that this version does not know are passed over, those of the spec included.
+
+    Raises:
+        pydantic.ValidationError: it is damaged.
+    """
+    return _RECORD.validate_json(data, extra="ignore")
+
+
 _RESULT_NAMES = {
     "notebook": NOTEBOOK_FILE,
     "html": HTML_FILE,
@@ -108,9 +121,13 @@ class RecordStore:
         self._store.put(key, data, media_type="text/plain")
 
     def read(self, uid: str) -> Record | None:
-        """The record of an execution, None while it has none."""
+        """The record of an execution, None while it has none.
+
+        Raises:
+            pydantic.ValidationError: it is damaged.
+        """
         try:
-            return _RECORD.validate_json(self._store.get(record_key(uid), limit=MAX_RECORD_BYTES).data)
+            return parse_record(self._store.get(record_key(uid), limit=MAX_RECORD_BYTES).data)
         except KeyNotFoundError:
             return None
 
@@ -127,8 +144,7 @@ class RecordStore:
         for key in self._index_keys(record):
             self._store.delete(key)
         self._store.delete_prefix(attempts_prefix(record.execution.uid))
-        newest = self.read_by_name(record.execution.name)
-        if newest is None or newest.execution.uid == record.execution.uid:
+        if self._known_holder(record.execution.name) in (None, record.execution.uid):
             self._store.delete(name_key(record.execution.name))
         self._store.delete(record_key(record.execution.uid))
 
@@ -136,7 +152,7 @@ class RecordStore:
         """Write a record's entries again. The name only where it does not lead to a newer execution: records come in any order."""
         for key in self._index_keys(record):
             self.write_entry(key, b"")
-        holder = self._holder(record.execution.name)
+        holder = self._known_holder(record.execution.name)
         if holder == record.execution.uid:
             return
         try:
@@ -151,6 +167,13 @@ class RecordStore:
         try:
             return self._store.get(name_key(name), limit=MAX_NAME_BYTES).data.decode()
         except KeyNotFoundError:
+            return None
+
+    def _known_holder(self, name: str) -> str | None:
+        """As :meth:`_holder`; a name that is damaged leads nowhere."""
+        try:
+            return self._holder(name)
+        except ValueError:
             return None
 
     def _commit(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
@@ -171,7 +194,13 @@ class RecordStore:
         try:
             self._store.put(record_key(execution.uid), data, media_type="application/json", if_none_match=True)
         except PreconditionFailedError:
-            winner = self.read(execution.uid)
+            try:
+                winner = self.read(execution.uid)
+            except ValidationError:
+                # Nobody can say what it decided, and the execution must end all the same.
+                _LOG.error("%s cannot be read; it is written again", record_key(execution.uid))
+                self._store.put(record_key(execution.uid), data, media_type="application/json")
+                return record
             if winner is None:
                 raise
             return winner

@@ -3,18 +3,26 @@
 Standard library only, because the runner reads it before its kernel has started and every import would delay that. The document
 may hold signed URLs; it is a secret and never logged. In a pod it may be replaced while the attempt runs, by one in which only the
 access is another.
+
+Runner and operator need not be of one version: a profile's image may be older or newer than the operator. A reader passes over
+members that it does not know; what it must not pass over is named in ``requires``. The runner of 0.1.0 refuses every member that it
+does not know, so none may be written before its feature is used.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from podbook_core.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["Destination", "InputSource", "InvalidTaskError", "Source", "Task"]
 
+_T = TypeVar("_T")
+
 
 class InvalidTaskError(Exception):
-    """The task document cannot be understood. Its message holds no value of the document."""
+    """The task document cannot be understood. Its message holds no value of the document but names in ``requires``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +86,45 @@ class Task:
     max_files_bytes: int = 1024 * 1024 * 1024
     """Largest sum of the files in ``$PODBOOK_OUTPUT_DIR``."""
     max_files: int = 1000
+    requires: tuple[str, ...] = ()
+    """Features that a runner must know to run this task as it is meant; written only when there are some."""
 
     def to_json(self) -> bytes:
         """The document, as UTF-8 JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False).encode()
+        raw = asdict(self)
+        if not self.requires:
+            del raw["requires"]
+        return json.dumps(raw, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Task":
-        """Read a document.
+        """Read a document. Members that this version does not know are passed over.
 
         Raises:
-            InvalidTaskError: it is no JSON object of this shape.
+            InvalidTaskError: it is no JSON object of this shape, or it requires what this version does not know.
         """
         try:
             raw = json.loads(data)
-            return cls(
-                **{
+            check_requirements(raw)
+            return _read(
+                cls,
+                {
                     **raw,
-                    "notebook": Source(**raw["notebook"]),
-                    "contract": Source(**raw["contract"]) if raw.get("contract") else None,
-                    "assets": Source(**raw["assets"]) if raw.get("assets") else None,
-                    "inputs": tuple(InputSource(**item) for item in raw.get("inputs", ())),
-                    "destination": Destination(**raw["destination"]),
-                }
+                    "requires": tuple(raw.get("requires") or ()),
+                    "notebook": _read(Source, raw["notebook"]),
+                    "contract": _read(Source, raw["contract"]) if raw.get("contract") else None,
+                    "assets": _read(Source, raw["assets"]) if raw.get("assets") else None,
+                    "inputs": tuple(_read(InputSource, item) for item in raw.get("inputs", ())),
+                    "destination": _read(Destination, raw["destination"]),
+                },
             )
+        except NewerPodbookError as error:
+            raise InvalidTaskError(f"the task {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InvalidTaskError(f"the task document is not understood ({type(error).__name__})") from None
+
+
+def _read(part: type[_T], raw: Mapping[str, Any]) -> _T:
+    """A part of the document, by the members it has in this version."""
+    known = {item.name for item in fields(part)}  # type: ignore[arg-type] # every part is a dataclass
+    return part(**{name: value for name, value in raw.items() if name in known})

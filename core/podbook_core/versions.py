@@ -2,19 +2,24 @@
 
 A version is notebook, contract and assets. Its name is the SHA-256 of the canonical JSON that lists their digests, so the same content
 is the same version, wherever and whenever it is published.
+
+What is stored may be damaged, or newer than this version of Podbook: readers pass over members they do not know, and what cannot be read
+is one :class:`UnreadableVersionError` that says what and why.
 """
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from podbook_core.contract import Contract, read_contract
+from podbook_core.contract import Contract, ContractError, read_contract
 from podbook_core.digests import digest_json, sha256_hex
 from podbook_core.notebook import InvalidNotebookError, inspect_notebook
+from podbook_core.requirements import NewerPodbookError, check_requirements
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import NOTEBOOKS, current_key, notebook_prefix, version_prefix
 from podbook_core.store.limits import (
@@ -24,10 +29,25 @@ from podbook_core.store.limits import (
     MAX_VERSION_MANIFEST_BYTES,
 )
 
-__all__ = ["MAX_ASSETS_BYTES", "Asset", "Bundle", "Pointer", "Version", "VersionStore", "build_bundle"]
+__all__ = ["MAX_ASSETS_BYTES", "Asset", "Bundle", "Pointer", "UnreadableVersionError", "Version", "VersionStore", "build_bundle"]
 
 MAX_ASSETS_BYTES = 200 * 1024 * 1024
 _CONFLICTS = 20
+_COMPARED = 1024 * 1024
+"""Largest file that is read to see whether it is as it should be, before it is published again."""
+_VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class UnreadableVersionError(Exception):
+    """What is stored of a notebook's version, or of which one is current, cannot be read. The message names the file and says why.
+
+    Attributes:
+        newer: whether a newer Podbook can read it; else it is damaged.
+    """
+
+    def __init__(self, key: str, problem: str, *, newer: bool = False) -> None:
+        super().__init__(f"{key} cannot be read: {problem}")
+        self.newer = newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """Which version of a notebook is current. ``etag`` changes with every publication."""
+    """Which version of a notebook is current. ``etag`` changes with every publication; ``version`` is empty where it cannot be read."""
 
     name: str
     version: str
@@ -131,7 +151,7 @@ class VersionStore:
         return self.point(bundle.name, bundle.version)
 
     def keep(self, bundle: Bundle, *, now: datetime) -> None:
-        """Store a version without making it the current one; repeatable."""
+        """Store a version without making it the current one; repeatable. Files of it that are damaged are written again."""
         prefix = version_prefix(bundle.name, bundle.version)
         self._create(prefix + "notebook.ipynb", bundle.notebook, "application/x-ipynb+json")
         if bundle.contract is not None:
@@ -145,13 +165,23 @@ class VersionStore:
             "language": bundle.language,
             "published": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
-        self._create(prefix + "manifest.json", json.dumps(published, indent=1).encode(), "application/json")
+        key, data = prefix + "manifest.json", json.dumps(published, indent=1).encode()
+        try:
+            self._store.put(key, data, media_type="application/json", if_none_match=True)
+        except PreconditionFailedError:
+            try:
+                self._manifest(key)
+            except KeyNotFoundError:
+                pass  # removed this very moment, by whoever sweeps
+            except UnreadableVersionError as error:
+                if not error.newer:
+                    self._store.put(key, data, media_type="application/json")
 
     def point(self, name: str, version: str) -> Pointer:
         """Make a stored version the current one."""
         for _ in range(_CONFLICTS):
             try:
-                return self.replace(name, version, known=self.current(name))
+                return self.replace(name, version, known=self.pointer(name))
             except PreconditionFailedError:
                 continue
         raise PreconditionFailedError(f"notebook {name} is being published by too many others at once")
@@ -162,7 +192,7 @@ class VersionStore:
         Args:
             name: the notebook's name.
             version: a stored version.
-            known: the pointer as the caller has read it, None when there was none.
+            known: the pointer as :meth:`pointer` gave it, None when there was none.
 
         Raises:
             PreconditionFailedError: the pointer is another one by now.
@@ -180,27 +210,55 @@ class VersionStore:
 
     def unpublish(self, name: str) -> bool:
         """Remove the pointer; versions stay for executions that wait. Returns whether there was one."""
-        known = self.current(name)
+        known = self.pointer(name)
         self._store.delete(current_key(name))
         return known is not None
 
     def current(self, name: str) -> Pointer | None:
-        """Which version is current, None when the notebook is not published."""
+        """Which version is current, None when the notebook is not published.
+
+        Raises:
+            UnreadableVersionError: it is published, and what says which version is current cannot be read.
+        """
+        known = self.pointer(name)
+        if known is not None and not known.version:
+            raise UnreadableVersionError(
+                current_key(name), "it is damaged, or a newer Podbook wrote it; publish the notebook again"
+            )
+        return known
+
+    def pointer(self, name: str) -> Pointer | None:
+        """As :meth:`current`, for those who replace it: one that cannot be read has no version, and is never an error."""
         try:
             found = self._store.get(current_key(name), limit=MAX_POINTER_BYTES)
         except KeyNotFoundError:
             return None
-        return Pointer(name, str(json.loads(found.data)["version"]), found.info.etag)
+        try:
+            raw = json.loads(found.data)
+            check_requirements(raw)
+            version = raw["version"]
+            readable = isinstance(version, str) and _VERSION.fullmatch(version) is not None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            readable, version = False, ""
+        return Pointer(name, version if readable else "", found.info.etag)
 
     def load(self, name: str, version: str) -> Version | None:
-        """A stored version, None when there is none. Versions never change, so callers may keep what they get."""
+        """A stored version, None when there is none. Versions never change, so callers may keep what they get.
+
+        Raises:
+            UnreadableVersionError: it is damaged, or a newer Podbook wrote it and it must not be read otherwise.
+        """
         prefix = version_prefix(name, version)
+        key = prefix + "manifest.json"
         try:
-            raw = json.loads(self._store.get(prefix + "manifest.json", limit=MAX_VERSION_MANIFEST_BYTES).data)
-            stored = self._store.get(prefix + "contract.json", limit=MAX_CONTRACT_DOCUMENT_BYTES) if raw["contract"] else None
+            raw = self._manifest(key)
+            key = prefix + "contract.json"
+            stored = self._store.get(key, limit=MAX_CONTRACT_DOCUMENT_BYTES) if raw["contract"] else None
             contract = Contract() if stored is None else read_contract(stored.data)
         except KeyNotFoundError:
             return None
+        except ContractError as error:
+            raise UnreadableVersionError(key, str(error), newer=isinstance(error.__cause__, NewerPodbookError)) from error
         assets = raw["assets"] or {}
         return Version(
             name=name,
@@ -211,8 +269,30 @@ class VersionStore:
             contract_sha256=raw["contract"]["sha256"] if raw["contract"] else None,
             assets_sha256=assets.get("sha256"),
             asset_paths=tuple(item["path"] for item in assets.get("files", ())),
-            language=raw.get("language"),
+            language=raw["language"] if isinstance(raw.get("language"), str) else None,
         )
+
+    def _manifest(self, key: str) -> Mapping[str, Any]:
+        """A version's manifest, of which every member that is used has its type.
+
+        Raises:
+            KeyNotFoundError: there is none.
+            UnreadableVersionError: it cannot be read.
+        """
+        try:
+            raw = json.loads(self._store.get(key, limit=MAX_VERSION_MANIFEST_BYTES).data)
+            check_requirements(raw)
+            parts = [raw["notebook"], *(raw[part] for part in ("contract", "assets") if raw[part] is not None)]
+            texts = [raw["published"], *(part["sha256"] for part in parts)]
+            texts.extend(item["path"] for item in (raw["assets"] or {}).get("files", ()))
+            datetime.fromisoformat(raw["published"])
+        except NewerPodbookError as error:
+            raise UnreadableVersionError(key, str(error), newer=True) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UnreadableVersionError(key, f"it is damaged ({type(error).__name__}); publish the notebook again") from error
+        if not all(isinstance(text, str) for text in texts):
+            raise UnreadableVersionError(key, "it is damaged (a member has another type); publish the notebook again")
+        return dict(raw)
 
     def names(self) -> list[str]:
         """Names of all published notebooks, sorted."""
@@ -231,4 +311,10 @@ class VersionStore:
         try:
             self._store.put(key, data, media_type=media_type, if_none_match=True)
         except PreconditionFailedError:
-            return  # the same content, by its name
+            # The same content, by its name, unless it was damaged since. Of what is large only the size is looked at.
+            known = self._store.head(key)
+            same = known is not None and known.size == len(data)
+            if same and len(data) <= _COMPARED:
+                same = self._store.get(key, limit=_COMPARED).data == data
+            if not same:
+                self._store.put(key, data, media_type=media_type)

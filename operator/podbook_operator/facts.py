@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from podbook_core.model import NotebookExecution
 from podbook_core.profiles import Profiles
-from podbook_core.reasons import Reason, is_terminal
+from podbook_core.reasons import Reason, is_terminal, known_reason
+from podbook_core.stored_execution import StoredExecution, read_execution
 from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 from podbook_operator.places import Places
@@ -42,13 +42,13 @@ class Entry:
     profile: str
     created: str
 
-    def execution(self) -> NotebookExecution:
-        """The document, without parameters unless it is whole.
+    def stored(self) -> StoredExecution:
+        """The document as far as this version understands it, without parameters unless it is whole.
 
         Raises:
             pydantic.ValidationError: it is not of the model's shape.
         """
-        return NotebookExecution.model_validate_json(self.document)
+        return read_execution(self.document)
 
 
 def distil(body: Mapping[str, Any]) -> Entry:
@@ -62,7 +62,7 @@ def distil(body: Mapping[str, Any]) -> Entry:
         "spec": {**spec, "parameters": parameters} if whole and parameters is not None else spec,
         "status": status,
     }
-    reason = status.get("reason", Reason.PENDING)
+    reason = known_reason(status.get("reason", Reason.PENDING), status.get("phase"))
     return Entry(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -70,7 +70,7 @@ def distil(body: Mapping[str, Any]) -> Entry:
         document=json.dumps(kept, separators=(",", ":")).encode(),
         whole=whole,
         reason=reason,
-        terminal=reason in set(Reason) and is_terminal(Reason(reason)),
+        terminal=is_terminal(reason),
         accepted=bool(status.get("resolved")),
         job_recorded=bool(status.get("jobUID")),
         submitter=spec.get("submittedBy"),
@@ -127,6 +127,10 @@ class Facts:
         self.entries[entry.name] = entry
         self._classify(entry)
         return entry
+
+    def return_to_line(self, name: str) -> None:
+        """Let an execution wait again whose place was given back; without effect on any other."""
+        self._reclassify(name)
 
     def drop_execution(self, name: str, uid: str) -> None:
         """An execution is gone."""

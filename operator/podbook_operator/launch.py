@@ -16,7 +16,7 @@ from podbook_core.profiles import Profile, Profiles
 from podbook_core.reasons import Reason
 from podbook_core.task import Task
 from podbook_core.verdict import End
-from podbook_core.versions import Version
+from podbook_core.versions import UnreadableVersionError, Version
 from podbook_operator.access import MAX_VALIDITY, Signed, Signer, build_task, validity_seconds
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
 from podbook_operator.job import build_job, build_secret
@@ -133,7 +133,10 @@ class Launcher:
         if digest_json(execution.spec.parameters) != resolved.parameters_digest:
             # The API server's rule for immutable specs has a hole where values are free-form.
             return End(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
-        version = await self._storage.version(execution.spec.notebook.name, resolved.version)
+        try:
+            version = await self._storage.version(execution.spec.notebook.name, resolved.version)
+        except UnreadableVersionError as error:
+            return End(Reason.INVALID_NOTEBOOK, f"the stored notebook cannot be used: {error}")
         if version is None:
             return End(Reason.NOTEBOOK_NOT_FOUND, f"version {resolved.version[:12]} is no longer stored")
         return resolved, version

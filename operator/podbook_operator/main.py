@@ -8,10 +8,10 @@ from typing import Any
 
 import kopf
 
-from podbook_core.store.base import StoreError, StoreUnavailableError
+from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Store
 from podbook_core.validation import ContractValidator
-from podbook_operator.cluster import ClusterError, ClusterUnavailableError, KubernetesCluster
+from podbook_operator.cluster import KubernetesCluster
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
 from podbook_operator.handlers import WATCHED, register
@@ -27,6 +27,7 @@ from podbook_operator.situation import Policy
 from podbook_operator.storage import Storage
 from podbook_operator.sweeper import Living, Sweeper, living
 from podbook_operator.watching import kopf_settings
+from podbook_operator.worker import Worker
 from podbook_operator.workqueue import WorkQueue
 
 __all__ = ["policy_from", "run"]
@@ -100,25 +101,9 @@ class _Operator:
         return [living(body) for body in await self.cluster.list_executions()]
 
     async def work(self) -> None:
-        """One worker: take a key, look at it, for ever."""
+        """One worker, for ever."""
         await self.synced.wait()
-        while True:
-            key = await self.queue.get()
-            try:
-                with self.metrics.reconcile.time():
-                    again = await self.reconciler.visit(key)
-                self.queue.succeeded(key)
-                if again is not None:
-                    self.queue.add_after(key, again)
-            except (StoreError, ClusterError) as error:
-                self._put_off(key, error)
-            except Exception as error:
-                _LOGGER.exception("an unexpected error; it is tried again", extra={"execution": key})
-                self._put_off(key, error)
-            finally:
-                self.queue.done(key)
-                for name in self.facts.places.grant():
-                    self.queue.add(name)
+        await Worker(self.queue, self.facts, self.reconciler, self.metrics).run()
 
     async def renew(self) -> None:
         """Keep the access of all that runs from ending with the store's credentials."""
@@ -129,12 +114,6 @@ class _Operator:
         """Correct what the watches did not tell, again and again."""
         await self.synced.wait()
         await self.resync.run()
-
-    def _put_off(self, key: str, error: Exception) -> None:
-        wait = error.retry_after if isinstance(error, ClusterUnavailableError) and error.retry_after else 0.0
-        seconds = self.queue.retry(key, wait)
-        self.metrics.errors.labels(type(error).__name__).inc()
-        _LOGGER.warning("put off for %.0f s: %s", seconds, error, extra={"execution": key, "cause": type(error).__name__})
 
 
 async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:

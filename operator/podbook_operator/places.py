@@ -102,6 +102,11 @@ class Places:
             del held.holding[name]
         self.granted.discard(name)
 
+    def give_back(self, name: str) -> None:
+        """Leave a place that was granted and not used, so that others get it meanwhile; without effect on who holds one by a Job."""
+        if name in self.granted:
+            self.leave(name)
+
     def grant(self) -> list[str]:
         """Give the free places to those who wait. Returns their names, in order."""
         names = []

@@ -1,6 +1,7 @@
 """Executions as the API server has them: with parameters that are too large to be kept, and after the facts turned out to be outdated."""
 
 from podbook_core.model import NotebookExecution
+from podbook_core.stored_execution import read_execution
 from podbook_operator.cluster import Cluster, NotFoundError
 from podbook_operator.facts import Facts
 
@@ -43,7 +44,7 @@ class Reader:
         if body["metadata"]["resourceVersion"] != execution.metadata.resource_version:
             self._facts.put_execution(body)
             raise LookAgainError
-        return NotebookExecution.model_validate(body)
+        return read_execution(body).execution
 
     async def again(self, name: str) -> None:
         """Correct what is known of an execution."""

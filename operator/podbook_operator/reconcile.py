@@ -19,6 +19,7 @@ from podbook_core.names import job_name
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.stored_execution import needs_newer
 from podbook_core.transitions import Change, advance
 from podbook_core.verdict import End
 from podbook_operator.closing import Closer
@@ -143,7 +144,11 @@ class Reconciler:
         """Take one step. Returns what it was."""
         refused: End | None = None
         try:
-            execution = entry.execution()
+            stored = entry.stored()
+            execution = stored.execution
+            if stored.newer and not execution.spec.cancel and not execution.status.terminal:
+                await self._wait_for_newer(execution, stored.newer)
+                return Wait()
         except ValidationError as error:
             refused, part = refusal(error), understood(entry.document, error)
             if part is None:
@@ -274,6 +279,20 @@ class Reconciler:
     async def _advance(self, execution: NotebookExecution, change: Change) -> None:
         status = advance(execution.status, change, generation=execution.metadata.generation, now=self._clock())
         await self._status.write(execution, status, terminal=False)
+
+    async def _wait_for_newer(self, execution: NotebookExecution, newer: tuple[str, ...]) -> None:
+        """Leave an execution alone whose spec says what only a newer operator knows: until there is one, or until it is cancelled.
+
+        What runs goes on; a newer operator judges it. Only what has no Job yet tells why it waits: the status of what runs is right as it
+        is, and would keep a message of this operator after the next one has taken over.
+        """
+        message, status = needs_newer("operator", newer), execution.status
+        self._status.log(execution, message)
+        if status.job_uid is None and self._facts.job(execution.uid) is None:
+            if status.message != message and execution.metadata.deletion_timestamp is None:
+                await self._advance(execution, Change(Reason.PENDING if status.resolved is None else Reason.QUEUED, message))
+            # After the status was written, which would let it wait for a place again.
+            self._facts.places.give_back(execution.name)
 
     async def _refuse_unread(self, entry: Entry, end: End) -> None:
         """Answer a document of which not even the notebook is understood. It cannot have a record."""

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from podbook_core.model import NotebookExecution
 from podbook_core.store.base import StoreError, StoreUnavailableError
+from podbook_core.stored_execution import read_execution
 from podbook_operator.access import Signed, Signer
 from podbook_operator.cluster import Cluster, ClusterError, ClusterUnavailableError, NotFoundError
 from podbook_operator.facts import Entry, Facts
@@ -92,7 +92,7 @@ class Renewal:
 
     async def _renew_one(self, entry: Entry, end: datetime) -> bool:
         try:
-            execution = NotebookExecution.model_validate(await self._cluster.get_execution(entry.name))
+            execution = read_execution(await self._cluster.get_execution(entry.name)).execution
             if execution.uid != entry.uid or execution.status.terminal:
                 return False
             problem = await self._launcher.renew(execution)

@@ -10,14 +10,13 @@ from typing import TypeVar
 from podbook_core.acceptance import Accepted, Refused, accept
 from podbook_core.attempt import AttemptManifest
 from podbook_core.attempts import Attempts
-from podbook_core.contract import ContractError
 from podbook_core.model import NotebookExecution, Progress, Spec
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
 from podbook_core.record import Record, RecordStore
 from podbook_core.store.base import ObjectStore
 from podbook_core.validation import ContractValidator
-from podbook_core.versions import Version, VersionStore
+from podbook_core.versions import UnreadableVersionError, Version, VersionStore
 
 __all__ = ["Storage"]
 
@@ -54,13 +53,16 @@ class Storage:
                 pointer = await self._run(lambda: self._versions.current(name))
                 wanted = None if pointer is None else pointer.version
             version = None if wanted is None else await self.version(name, wanted)
-        except (ContractError, ValueError, KeyError, TypeError, RecursionError) as error:
-            what = "what its name points to" if wanted is None else f"the stored version {wanted}"
-            return Refused(Reason.INVALID_NOTEBOOK, f"{what} cannot be read: {error}")
+        except UnreadableVersionError as error:
+            return Refused(Reason.INVALID_NOTEBOOK, f"the stored notebook cannot be used: {error}")
         return await self._run(lambda: accept(spec, version, profiles, self._validator))
 
     async def version(self, name: str, version: str) -> Version | None:
-        """A version of a notebook, None when it is not stored. Versions never change, so they are kept."""
+        """A version of a notebook, None when it is not stored. Versions never change, so they are kept.
+
+        Raises:
+            UnreadableVersionError: it is damaged, or a newer Podbook wrote it.
+        """
         key = (name, version)
         if key in self._known:
             self._known.move_to_end(key)

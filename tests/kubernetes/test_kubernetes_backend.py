@@ -256,3 +256,48 @@ async def test_stopping_ends_those_who_wait(start_backend: Start) -> None:
 async def collect(states: Any) -> list[NotebookExecution]:
     """Everything that comes."""
     return [state async for state in states]
+
+
+# --- a definition of executions that is older than the API
+
+
+SPEC = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
+RULES, FIELD = f"{SPEC}/x-kubernetes-validations", f"{SPEC}/properties/startTimeoutSeconds"
+
+
+async def test_a_field_that_an_older_crd_would_drop_is_refused(start_backend: Start, client: httpx.AsyncClient) -> None:
+    backend = await start_backend()
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/notebookexecutions.podbook.dev"
+    patch = {"Content-Type": "application/json-patch+json"}
+    whole = (await client.get(definition)).json()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    kept = {
+        RULES: whole["properties"]["spec"]["x-kubernetes-validations"],  # which name every field
+        FIELD: whole["properties"]["spec"]["properties"]["startTimeoutSeconds"],
+    }
+    older = await client.patch(definition, json=[{"op": "remove", "path": path} for path in kept], headers=patch)
+    assert older.status_code == 200, older.text
+    try:
+        refusal = await _outcome(backend, refused=True)
+        assert "the CRD is older than the API; apply the CRD of this version" in refusal
+        assert "spec.startTimeoutSeconds" in refusal
+        assert (await backend.create(new_execution())).spec.start_timeout_seconds is None
+    finally:
+        back = [{"op": "add", "path": path, "value": value} for path, value in reversed(kept.items())]
+        restored = await client.patch(definition, json=back, headers=patch)
+        assert restored.status_code == 200, restored.text
+    assert await _outcome(backend, refused=False) == ""
+
+
+async def _outcome(backend: KubernetesBackend, *, refused: bool) -> str:
+    """Create until the API server follows its new definition, which takes a moment; returns the refusal, empty when there is none."""
+    async with asyncio.timeout(60):
+        while True:
+            message = ""
+            try:
+                created = await backend.create(new_execution(start_timeout_seconds=5))
+                assert created.spec.start_timeout_seconds == 5
+            except BackendUnavailableError as error:
+                message = str(error)
+            if bool(message) is refused:
+                return message
+            await asyncio.sleep(0.1)

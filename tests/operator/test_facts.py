@@ -48,13 +48,13 @@ def test_large_parameters_and_managed_fields_are_not_kept() -> None:
     given = body()
     small = distil(given)
     assert small.whole
-    assert small.execution().spec.parameters == {"large": "x" * 1000}
+    assert small.stored().execution.spec.parameters == {"large": "x" * 1000}
     given["spec"]["parameters"]["large"] *= 2
     entry = distil(given)
     assert not entry.whole
     assert b"large" not in entry.document
     assert b"managedFields" not in entry.document
-    assert entry.execution().spec.notebook.name == "analysis"
+    assert entry.stored().execution.spec.notebook.name == "analysis"
 
 
 def test_an_older_word_does_not_overwrite_a_newer_one() -> None:

@@ -314,3 +314,130 @@ def test_an_execution_that_was_deleted_while_it_ran_leaves_no_record(world: Worl
     asyncio.run(life.reconciler.visit("one"))
     assert life.facts.entries == {}
     assert RecordStore(world.store).read(gone["metadata"]["uid"]) is None
+
+
+# --- what is stored is damaged, or newer than this operator
+
+
+def manifest_key(world: World) -> str:
+    [key] = [key for key in world.store.list("notebooks/analysis/versions/") if key.endswith("/manifest.json")]
+    return key
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [(b"[]", "it is damaged"), (b'{"requires": ["cells"]}', "needs a newer Podbook: cells")],
+    ids=["damaged", "newer"],
+)
+def test_a_version_that_cannot_be_read_any_more_ends_its_run_before_it_starts(
+    world: World, tmp_path: Path, validator: ContractValidator, data: bytes, why: str
+) -> None:
+    life = Life(world, tmp_path, validator, limit=1)
+    world.create_execution("one")
+    world.create_execution("two")
+    life.watch()
+    for name in ("one", "two"):
+        asyncio.run(life.reconciler.visit(name))  # both are accepted
+    whole = world.store.get(manifest_key(world), limit=2**30).data
+    world.store.put(manifest_key(world), data)
+    life.end()
+    # Another life of the operator, which has not read the version before.
+    life = Life(world, tmp_path, validator, limit=1)
+    work(life)
+    assert status_of(world)["reason"] == "InvalidNotebook"
+    assert manifest_key(world) in status_of(world)["message"]
+    assert why in status_of(world)["message"]
+    assert stored(world).execution.status.reason == "InvalidNotebook"
+    world.store.put(manifest_key(world), whole)
+    work(life)
+    assert len(world.jobs_created) == 1, "the place was given to the next one"
+    life.end()
+
+
+def test_a_version_that_cannot_be_read_is_not_accepted(world: World, life: Life) -> None:
+    world.store.put("notebooks/analysis/current.json", b"\xff\x00{")
+    world.create_execution("one")
+    work(life)
+    assert status_of(world)["reason"] == "InvalidNotebook"
+    assert "notebooks/analysis/current.json cannot be read" in status_of(world)["message"]
+
+
+@pytest.mark.parametrize("parameters", [{"x": 1}, {"large": "x" * 5000}], ids=["small", "large"])
+def test_an_execution_with_a_newer_field_waits_for_a_newer_operator(world: World, life: Life, parameters: dict[str, Any]) -> None:
+    world.create_execution("one", parameters=parameters, request={"path": "/"})
+    for _ in range(3):
+        work(life)
+        go_on(life, 3600)
+    status = status_of(world)
+    assert (status["phase"], status["reason"]) == ("Pending", "Pending")
+    assert "needs a newer operator: spec.request" in status["message"]
+    assert world.jobs_created == []
+    del world.executions["one"]["spec"]["request"]  # what a newer operator would understand
+    world.change_spec("one")
+    work(life)
+    assert len(world.jobs_created) == 1
+    assert "newer" not in status_of(world)["message"]
+
+
+def test_an_accepted_execution_with_a_newer_field_keeps_no_place(
+    world: World, tmp_path: Path, validator: ContractValidator
+) -> None:
+    life = Life(world, tmp_path, validator, limit=1)
+    world.create_execution("one")
+    life.watch()
+    asyncio.run(life.reconciler.visit("one"))
+    world.change_spec("one", request={"path": "/"})  # a newer operator had accepted it
+    world.create_execution("two")
+    for _ in range(3):
+        # "one" is older, so it gets the place first, each time that it is looked at, and gives it back.
+        work(life)
+        for name in life.facts.places.grant():
+            asyncio.run(life.reconciler.visit(name))
+    assert [job["metadata"]["labels"]["podbook.dev/execution"] for job in world.jobs.values()] == ["two"]
+    assert (status_of(world)["reason"], life.facts.places.taken) == ("Queued", 1)
+    assert "needs a newer operator: spec.request" in status_of(world)["message"]
+    life.end()
+
+
+def test_an_execution_with_a_newer_field_can_be_cancelled(world: World, life: Life) -> None:
+    world.create_execution("one", request={"path": "/"})
+    work(life)
+    world.change_spec("one", cancel=True)
+    work(life)
+    assert status_of(world)["reason"] == "Cancelled"
+    assert stored(world).execution.spec.cancel
+
+
+def test_a_run_with_a_newer_field_is_left_to_a_newer_operator(world: World, life: Life) -> None:
+    world.create_execution("one")
+    work(life)
+    go_on(life)
+    world.start_pod(newest_pod(world))
+    go_on(life, 1)
+    world.change_spec("one", request={"path": "/"})
+    world.end_pod(newest_pod(world), 0, "Succeeded")
+    go_on(life, 1)
+    assert status_of(world)["reason"] == "Running"
+    del world.executions["one"]["spec"]["request"]
+    world.change_spec("one")
+    go_on(life, 1)
+    assert status_of(world)["reason"] == "Succeeded"
+
+
+def test_an_end_with_a_newer_reason_stays_an_end(world: World, life: Life) -> None:
+    world.create_execution("one")
+    work(life)
+    world.executions["one"]["status"] |= {"reason": "CellRejected", "phase": "Failed", "completionTime": "2025-03-01T12:00:00Z"}
+    world.change_spec("one")
+    work(life)
+    assert life.facts.entries["one"].terminal
+    assert life.facts.places.taken == 0
+    assert stored(world).execution.status.phase == "Failed"
+
+
+def test_a_damaged_record_keeps_no_run_from_its_end(world: World, life: Life) -> None:
+    world.create_execution("one", parameters=DEEP)
+    world.store.put("executions/uid-one/record.json", b"[]")
+    work(life)
+    assert status_of(world)["reason"] == "InvalidParameters"
+    assert stored(world).execution.status.reason == "InvalidParameters"

@@ -24,6 +24,7 @@ from podbook_api.backends.base import (
 from podbook_api.backends.live import LiveExecutions, version_number
 from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
 from podbook_core.model import NotebookExecution
+from podbook_core.stored_execution import read_execution
 
 __all__ = ["KubernetesBackend"]
 
@@ -35,6 +36,9 @@ _FIRST_LIST_SECONDS = 10.0
 _TOLERATED_SECONDS = 30.0
 """How long the watch may be away before lists are refused for being old."""
 _CONFLICTS = 5
+_STRICT = {"fieldValidation": "Strict"}
+"""Without it the API server drops, without a word, what its definition of executions does not know, and another run than asked for begins."""
+_UNKNOWN_FIELD = "strict decoding error: unknown field"
 
 
 class KubernetesBackend:
@@ -112,8 +116,12 @@ class KubernetesBackend:
         body = {"apiVersion": execution.api_version, "kind": execution.kind, "metadata": metadata, "spec": spec}
         self._creating += 1
         try:
-            return self._live.learn(_parsed(await self._server.request("POST", self._path, body)))
+            return self._live.learn(_parsed(await self._server.request("POST", self._path, body, query=_STRICT)))
         except RefusedError as error:
+            if error.status == 400 and _UNKNOWN_FIELD in str(error):
+                raise BackendUnavailableError(
+                    f"the CRD is older than the API; apply the CRD of this version (the cluster says: {error})"
+                ) from error
             if error.status == 409:
                 raise AlreadyExistsError(await self._read(execution.name)) from error
             if error.status == 404:
@@ -291,13 +299,14 @@ def _parsed(raw: Mapping[str, Any]) -> NotebookExecution:
 
 
 def _parse(raw: Mapping[str, Any]) -> NotebookExecution | None:
-    """The execution of a resource; one that is malformed, or of a newer version, is logged and left out."""
+    """The execution of a resource, without the fields that only a newer version knows; one that is malformed is logged and left out."""
     try:
         # A new one has no status: an empty one is read faster than the model's default is copied.
-        return NotebookExecution.model_validate({"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": KIND, "status": {}, **raw})
+        stored = read_execution({"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": KIND, "status": {}, **raw})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3])
         _LOG.warning(
             "execution %s is malformed and left out: %s", raw.get("metadata", {}).get("name", "(without a name)"), problems
         )
         return None
+    return stored.execution

@@ -24,6 +24,7 @@ from podbook_core.model import NotebookExecution
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
+from podbook_core.stored_execution import StoredExecution, needs_newer
 from podbook_core.transitions import Change
 from podbook_core.validation import ContractValidator
 
@@ -123,8 +124,8 @@ class EmbeddedBackend:
             raise BackendUnavailableError(str(error)) from error
         for item in damaged:
             _LOG.error("the document of an execution is damaged (%s); it was put aside as %s", item.problem, item.file)
-        for execution in found:
-            self._table.adopt(execution)
+        for stored in found:
+            self._adopt(stored)
         if found:
             _LOG.info("taking up %d executions of an earlier server", len(found))
         self._supervisor.start()
@@ -188,6 +189,15 @@ class EmbeddedBackend:
             await self._threads.run(self._documents.check)
         except StoreUnavailableError as error:
             raise BackendUnavailableError(str(error)) from error
+
+    def _adopt(self, stored: StoredExecution) -> None:
+        """Take up an execution of an earlier server; one of a newer version is shown, and waits for such a server."""
+        execution = stored.execution
+        if stored.newer and not execution.spec.cancel:
+            message = needs_newer("Podbook", stored.newer)
+            _LOG.warning("%s waits: it %s", execution.name, message)
+            execution = execution.with_status(execution.status.model_copy(update={"message": message}))
+        self._table.adopt(execution).newer = stored.newer
 
     async def _create(self, execution: NotebookExecution) -> NotebookExecution:
         self._check_accepting()

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from podbook_core.model import NotebookExecution
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.stored_execution import StoredExecution, read_execution
 
 __all__ = ["DamagedDocument", "Documents"]
 
@@ -63,9 +64,12 @@ class Documents:
             self._path(name).unlink(missing_ok=True)
             self._sync()
 
-    def load(self) -> tuple[list[NotebookExecution], list[DamagedDocument]]:
-        """Every document. One that cannot be read is put aside as ``<name>.damaged``, and reported: it is never lost or fatal."""
-        found: list[NotebookExecution] = []
+    def load(self) -> tuple[list[StoredExecution], list[DamagedDocument]]:
+        """Every document. One that cannot be read is put aside as ``<name>.damaged``, and reported: it is never lost or fatal.
+
+        One of a newer version is read as far as it is understood, and stays as it is.
+        """
+        found: list[StoredExecution] = []
         damaged: list[DamagedDocument] = []
         with _translated("cannot read the live documents"):
             for path in sorted(self._folder.iterdir()):
@@ -73,13 +77,13 @@ class Documents:
                     path.unlink(missing_ok=True)  # never acknowledged to anyone
                 elif path.suffix == ".json":
                     try:
-                        execution = NotebookExecution.model_validate_json(path.read_bytes())
-                        if execution.name != path.stem or not execution.uid:
+                        stored = read_execution(path.read_bytes())
+                        if stored.execution.name != path.stem or not stored.execution.uid:
                             raise ValueError("its name is not the file's, or it has no uid")
                     except (ValidationError, ValueError) as error:
                         damaged.append(DamagedDocument(self._put_aside(path), _problem(error)))
                     else:
-                        found.append(execution)
+                        found.append(stored)
         return found, damaged
 
     def check(self) -> None:

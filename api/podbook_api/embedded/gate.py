@@ -6,7 +6,7 @@ from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
 from podbook_core.store.base import ObjectStore
 from podbook_core.validation import ContractValidator
-from podbook_core.versions import Version, VersionStore
+from podbook_core.versions import UnreadableVersionError, Version, VersionStore
 
 __all__ = ["Gate"]
 
@@ -32,10 +32,13 @@ class Gate:
         """Whether an execution may run, and as what; with the version that was fixed once it had been accepted."""
         spec, resolved = execution.spec, execution.status.resolved
         wanted = resolved.version if resolved is not None else spec.notebook.version
-        if wanted is None:
-            pointer = self._versions.current(spec.notebook.name)
-            wanted = None if pointer is None else pointer.version
-        version = None if wanted is None else self._version(spec.notebook.name, wanted)
+        try:
+            if wanted is None:
+                pointer = self._versions.current(spec.notebook.name)
+                wanted = None if pointer is None else pointer.version
+            version = None if wanted is None else self._version(spec.notebook.name, wanted)
+        except UnreadableVersionError as error:
+            return Refused(Reason.INVALID_NOTEBOOK, f"the stored notebook cannot be used: {error}")
         decision = accept(spec, version, self._profiles, self._validator)
         if isinstance(decision, Accepted) and resolved and resolved.parameters_digest != decision.resolved.parameters_digest:
             return Refused(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
@@ -46,7 +49,10 @@ class Gate:
         spec, resolved = execution.spec, execution.status.resolved
         if spec.retries is not None or resolved is None:
             return spec.retries or 0
-        version = self._version(spec.notebook.name, resolved.version)
+        try:
+            version = self._version(spec.notebook.name, resolved.version)
+        except UnreadableVersionError:
+            return 0  # another attempt could not begin
         return (version.contract.retries or 0) if version is not None else 0
 
     def _version(self, name: str, version: str) -> Version | None:

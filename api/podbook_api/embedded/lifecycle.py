@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from podbook_api.embedded.attempt import PUBLISH_SECONDS, AttemptFolder, attempt_of, build_task, with_attempt
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.gate import Gate
@@ -121,7 +123,12 @@ class Lifecycle:
 
     async def recover(self, row: Row) -> bool:
         """Look for the record of an execution whose server was killed; whether it had one, and now has ended here, too."""
-        record = await self._insist(row, lambda: self._parts.threads.run(self._records.read, row.execution.uid))
+        try:
+            record = await self._insist(row, lambda: self._parts.threads.run(self._records.read, row.execution.uid))
+        except ValidationError:
+            # It goes on from its document and its attempts; the record is written again at the end.
+            _LOG.error("the record of %s cannot be read: it is damaged", row.execution.name)
+            return False
         if record is None:
             return False
         # The index may lack it still; closing again writes it and leaves the record as it is.

@@ -26,7 +26,7 @@ from podbook_core.publishing import check_contract
 from podbook_core.source import SourceError, find_notebooks, read_source
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.validation import ContractValidator
-from podbook_core.versions import Bundle, VersionStore, build_bundle
+from podbook_core.versions import Bundle, UnreadableVersionError, VersionStore, build_bundle
 
 __all__ = ["FolderNotebook", "NotebooksFolder"]
 
@@ -137,8 +137,7 @@ class NotebooksFolder:
             if self._versions.unpublish(name):
                 _LOG.info("notebook %s is withdrawn", name)
         for name, bundle in good.items():
-            pointer = self._versions.current(name)
-            if pointer is None or pointer.version != bundle.version:
+            if not self._is_published(bundle):
                 self._versions.publish(bundle, now=self._clock())
                 _LOG.info("notebook %s is published as version %s", name, bundle.version[:12])
         self._remember(set(good))
@@ -148,6 +147,17 @@ class NotebooksFolder:
                 _LOG.warning("notebook %s is broken: %s", item.name, item.problem)
         self._notebooks = found
         self._seen = seen
+
+    def _is_published(self, bundle: Bundle) -> bool:
+        """Whether a bundle is the current version and can be read; what is damaged is told, and published again."""
+        try:
+            pointer = self._versions.current(bundle.name)
+            if pointer is None or pointer.version != bundle.version:
+                return False
+            return self._versions.load(bundle.name, bundle.version) is not None
+        except UnreadableVersionError as error:
+            _LOG.warning("notebook %s is published again: %s", bundle.name, error)
+            return False
 
     async def _watch(self) -> None:
         while True:

@@ -20,6 +20,7 @@ _LOG = logging.getLogger("podbook.supervisor")
 _KEEP_ENDED_SECONDS = 30.0
 """How long an ended execution is still answered from memory, so that whoever asks for its name just then is not told of none."""
 _UNEXPECTED_SECONDS = 5.0
+_LONGEST_UNEXPECTED_SECONDS = 300.0
 _TICK_SECONDS = 60.0
 
 
@@ -55,7 +56,8 @@ class Supervisor:
     def start(self) -> None:
         """Begin: recover what is in the table, then run what waits."""
         for row in self._table:
-            self._launch(row, holds_slot=attempt_of(row.execution) is not None, recover=True)
+            if not _waits_for_newer(row):
+                self._launch(row, holds_slot=attempt_of(row.execution) is not None, recover=True)
         self._loop = asyncio.create_task(self._run(), name="podbook supervisor")
 
     def wake(self) -> None:
@@ -96,7 +98,7 @@ class Supervisor:
         pause = _TICK_SECONDS
         waiting: dict[str, Row] = {}
         for row in self._table:
-            if row.task is not None or row.ended:
+            if row.task is not None or row.ended or _waits_for_newer(row):
                 continue
             if row.set_aside_until > now:
                 pause = min(pause, row.set_aside_until - now)
@@ -145,10 +147,13 @@ class Supervisor:
         """Around everything done for an execution: gives its slot back, whatever happened."""
         try:
             yield
+            row.unexpected = 0
         except Exception:  # noqa: BLE001 - logged with its traceback, and bounded below
             # A mistake of ours must neither lose the execution nor stop the others: what is recorded of it is looked at again.
-            _LOG.exception("%s: unexpected error; looking at it again in %g s", row.execution.name, _UNEXPECTED_SECONDS)
-            row.set_aside_until = time.monotonic() + _UNEXPECTED_SECONDS
+            pause = min(_UNEXPECTED_SECONDS * 2.0 ** min(row.unexpected, 10), _LONGEST_UNEXPECTED_SECONDS)
+            row.unexpected += 1
+            _LOG.exception("%s: unexpected error; looking at it again in %g s", row.execution.name, pause)
+            row.set_aside_until = time.monotonic() + pause
         finally:
             row.running, row.task = False, None
             if row.ended:
@@ -165,3 +170,8 @@ class Supervisor:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def _waits_for_newer(row: Row) -> bool:
+    """Whether an execution holds what only a newer version knows. It can be cancelled, but neither run nor judged by this one."""
+    return bool(row.newer) and not row.cancel.is_set()

@@ -31,6 +31,10 @@ class Row:
         """When (monotonic clock) its next attempt may start."""
         self.set_aside_until = 0.0
         """Until when (monotonic clock) it is left alone after an unexpected error."""
+        self.unexpected = 0
+        """How many unexpected errors in a row were met while something was done about it."""
+        self.newer: tuple[str, ...] = ()
+        """What its document holds that only a newer version knows: it waits for one, and can only be cancelled."""
         if execution.spec.cancel:
             self.cancel.set()
 

@@ -5,9 +5,11 @@ is the lock; the entry only tells a repetition from a misuse. It counts until 24
 """
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from podbook_api.problems import Code, ProblemError
 from podbook_core.model import NotebookExecution
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import idempotency_key
@@ -15,6 +17,7 @@ from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES
 
 __all__ = ["KEPT_AFTER_END", "Entry", "claim", "expired", "is_idempotency_key", "read"]
 
+_LOG = logging.getLogger(__name__)
 KEPT_AFTER_END = timedelta(hours=24)
 _MAX_KEY = 200
 
@@ -42,13 +45,32 @@ def is_idempotency_key(text: str) -> bool:
 
 
 def read(store: ObjectStore, digest: str) -> tuple[Entry, str] | None:
-    """The entry of a key and its ETag, None when the key is new. Blocks."""
+    """The entry of a key and its ETag, None when the key is new. Blocks.
+
+    Members that a newer version added are passed over.
+
+    Raises:
+        ProblemError: 500 when it cannot be read. It is not taken for none: the key may have run something already.
+    """
     try:
         found = store.get(idempotency_key(digest), limit=MAX_IDEMPOTENCY_BYTES)
     except KeyNotFoundError:
         return None
-    raw = json.loads(found.data)
-    return Entry(raw["bodyDigest"], raw["name"], datetime.fromisoformat(raw["time"])), found.info.etag
+    try:
+        raw = json.loads(found.data)
+        entry = Entry(raw["bodyDigest"], raw["name"], datetime.fromisoformat(raw["time"]))
+        readable = entry.time.tzinfo is not None and all(isinstance(text, str) for text in (entry.body_digest, entry.name))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        readable = False
+    if not readable:
+        _LOG.error("%s cannot be read; whoever uses this key is refused until it is removed", idempotency_key(digest))
+        raise ProblemError(
+            500,
+            Code.INTERNAL_ERROR,
+            "what is stored about this Idempotency-Key cannot be read, so it cannot be said whether it has run something already: "
+            "look for its execution, and take a new key if there is none",
+        )
+    return entry, found.info.etag
 
 
 def claim(store: ObjectStore, digest: str, entry: Entry, *, replacing: str | None) -> Entry:

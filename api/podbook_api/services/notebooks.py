@@ -1,6 +1,7 @@
 """The catalogue: which notebooks there are, what they take and give, and how they are published."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,11 @@ from podbook_api.threads import Threads, gather
 from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
-from podbook_core.versions import Version, VersionStore
+from podbook_core.versions import UnreadableVersionError, Version, VersionStore
 
 __all__ = ["NotebookService", "Published", "notebook_etag"]
 
+_LOG = logging.getLogger("podbook.notebooks")
 _KEPT = 512
 _POINTER_SECONDS = 0.25
 """How long a replica takes it that the current version is the one it read. Who changes it is answered when that is over for every
@@ -33,6 +35,14 @@ class Published:
     version: Version
     info: NotebookInfo | None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A published notebook whose version, or whose pointer to it, is damaged or newer than this version of Podbook."""
+
+    name: str
+    problem: str
 
 
 def notebook_etag(version: str) -> str:
@@ -54,20 +64,28 @@ class NotebookService:
         self._versions = VersionStore(context.store)
         self._threads, self._checks = threads, checks
         self._kept: LruCache[tuple[str, str], Published] = LruCache(_KEPT)
-        self._currents: SharedCalls[str, Published | None] = SharedCalls(
+        self._told: LruCache[_Unreadable, bool] = LruCache(_KEPT)
+        self._currents: SharedCalls[str, Published | _Unreadable | None] = SharedCalls(
             lambda name: threads.run(self._current, name), lasts=_POINTER_SECONDS
         )
 
     async def listing(self, caller: Caller) -> list[NotebookResource]:
         """Every notebook the caller may see, by name; broken ones with their reason."""
         broken = self._context.catalogue.broken()
-        published = await self.ready(caller)
-        found = {item.version.name: notebook_resource(item) for item in published}
+        found: dict[str, NotebookResource] = {}
+        for item in await self._all(caller):
+            if isinstance(item, _Unreadable):
+                found[item.name] = broken_resource(item.name, item.problem)
+            else:
+                found[item.version.name] = notebook_resource(item)
         found.update({name: broken_resource(name, why) for name, why in broken.items() if caller.may_read_notebook(name)})
         return [found[name] for name in sorted(found)]
 
     async def ready(self, caller: Caller) -> list[Published]:
-        """Every published notebook that is not broken and that the caller may see, by name."""
+        """Every published notebook that is not broken and that the caller may see, by name; what cannot be read is left out."""
+        return [item for item in await self._all(caller) if isinstance(item, Published)]
+
+    async def _all(self, caller: Caller) -> list[Published | _Unreadable]:
         broken = self._context.catalogue.broken()
         names = [name for name in await self._threads.run(self._versions.names) if caller.may_read_notebook(name)]
         found = await gather([partial(self._current, name) for name in names if name not in broken], self._threads)
@@ -84,17 +102,25 @@ class NotebookService:
         broken = self._context.catalogue.broken()
         if name in broken:
             return broken_resource(name, broken[name])
-        return notebook_resource(await self.current(name))
+        found = await self._looked_up(name)
+        return broken_resource(name, found.problem) if isinstance(found, _Unreadable) else notebook_resource(found)
 
     async def current(self, name: str) -> Published:
         """The current version of a notebook that can be run.
 
         Raises:
-            ProblemError: 404 when it is not published, 409 when it is broken.
+            ProblemError: 404 when it is not published, 409 when it is broken, or cannot be read.
         """
         broken = self._context.catalogue.broken()
         if name in broken:
-            raise ProblemError(409, Code.NOTEBOOK_BROKEN, f"notebook {name} cannot be run: {broken[name]}")
+            raise _broken(name, broken[name])
+        found = await self._looked_up(name)
+        if isinstance(found, _Unreadable):
+            raise _broken(name, found.problem)
+        return found
+
+    async def _looked_up(self, name: str) -> Published | _Unreadable:
+        """The current version of a notebook. Raises 404 when it is not published."""
         if self._context.catalogue.managed(name):
             found = await self._threads.run(self._current, name)  # the folder waits for nobody
         else:
@@ -107,15 +133,17 @@ class NotebookService:
         """A version to run: the one named, else the current one; None when that one is not stored.
 
         Raises:
-            ProblemError: as :meth:`current`, when no version is named.
+            ProblemError: as :meth:`current`, when no version is named; 409 when the version cannot be read.
         """
         if version is None:
             return (await self.current(name)).version
         found = await self._threads.run(self._load, name, version)
+        if isinstance(found, _Unreadable):
+            raise _broken(name, found.problem)
         return None if found is None else found.version
 
     async def versions(self, caller: Caller, name: str) -> list[VersionEntry]:
-        """Every stored version, newest first.
+        """Every stored version that can be read, newest first.
 
         Raises:
             ProblemError: 404 when there is none.
@@ -126,12 +154,12 @@ class NotebookService:
         loaded = await gather([partial(self._load, name, digest) for digest in digests], self._threads)
         if not loaded:
             raise _not_found(name)
-        pointer = await self._threads.run(self._versions.current, name)
+        pointer = await self._threads.run(self._versions.pointer, name)
         current = None if pointer is None else pointer.version
         entries = [
             VersionEntry(version=item.version.version, published=item.version.published, current=item.version.version == current)
             for item in loaded
-            if item is not None
+            if isinstance(item, Published)
         ]
         return sorted(entries, key=lambda entry: (entry.published, entry.current), reverse=True)
 
@@ -156,7 +184,7 @@ class NotebookService:
         bundle = await self._checks.run(
             check_submission, name, submission, profiles=self._context.profiles, validator=self._context.validator
         )
-        known = await self._threads.run(self._versions.current, name)
+        known = await self._threads.run(self._versions.pointer, name)
         missed = if_match is not None and (known is None or if_match not in ("*", known.version))
         if missed or (if_none_match and known is not None):
             raise _precondition_failed(name, None if known is None else known.version)
@@ -167,10 +195,12 @@ class NotebookService:
             try:
                 await self._threads.run(self._versions.replace, name, bundle.version, known=known)
             except PreconditionFailedError:
-                now_current = await self._threads.run(self._versions.current, name)
+                now_current = await self._threads.run(self._versions.pointer, name)
                 raise _precondition_failed(name, None if now_current is None else now_current.version) from None
         await asyncio.sleep(_POINTER_SECONDS)
         found = await self._threads.run(self._load, name, bundle.version)
+        if isinstance(found, _Unreadable):
+            raise _broken(name, found.problem)
         assert found is not None  # noqa: S101 - it was stored just now
         return notebook_resource(found), known is None
 
@@ -192,15 +222,21 @@ class NotebookService:
                 409, Code.MANAGED_BY_FOLDER, f"notebook {name} comes from the notebooks folder; change or remove the file there"
             )
 
-    def _current(self, name: str) -> Published | None:
-        pointer = self._versions.current(name)
+    def _current(self, name: str) -> Published | _Unreadable | None:
+        try:
+            pointer = self._versions.current(name)
+        except UnreadableVersionError as error:
+            return self._unreadable(name, error)
         return None if pointer is None else self._load(name, pointer.version)
 
-    def _load(self, name: str, version: str) -> Published | None:
+    def _load(self, name: str, version: str) -> Published | _Unreadable | None:
         known = self._kept.get((name, version))
         if known is not None:
             return known
-        loaded = self._versions.load(name, version)
+        try:
+            loaded = self._versions.load(name, version)
+        except UnreadableVersionError as error:
+            return self._unreadable(name, error)
         if loaded is None:
             return None
         try:
@@ -213,6 +249,13 @@ class NotebookService:
         except KeyNotFoundError:
             return None
         self._kept.put((name, version), found)
+        return found
+
+    def _unreadable(self, name: str, error: UnreadableVersionError) -> _Unreadable:
+        found = _Unreadable(name, str(error))
+        if self._told.get(found) is None:  # once, not with every listing
+            self._told.put(found, True)
+            _LOG.error("notebook %s is broken: %s", name, error)
         return found
 
 
@@ -259,10 +302,14 @@ def _plain(schema: Mapping[str, object] | bool | None) -> dict[str, object] | bo
     return dict(schema) if isinstance(schema, Mapping) else schema
 
 
+def _broken(name: str, why: str) -> ProblemError:
+    return ProblemError(409, Code.NOTEBOOK_BROKEN, f"notebook {name} cannot be run: {why}")
+
+
 def _not_found(name: str) -> ProblemError:
     return ProblemError(404, Code.NOTEBOOK_NOT_FOUND, f"no notebook {name} is published; GET /v1/notebooks lists those that are")
 
 
 def _precondition_failed(name: str, current: str | None) -> ProblemError:
-    state = "is not published" if current is None else f"has the version {current}"
+    state = "is not published" if current is None else f"has the version {current or '(which cannot be read)'}"
     return ProblemError(412, Code.PRECONDITION_FAILED, f"notebook {name} {state}; read it again before changing it")

@@ -27,6 +27,7 @@ from podbook_api.embedded.banner import Listed, banner
 from podbook_api.embedded.supervisor import StopReport
 from podbook_api.settings import ApiSettings
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.versions import UnreadableVersionError
 
 __all__ = ["serve"]
 
@@ -180,8 +181,13 @@ def _listed(embedded: Embedded) -> list[Listed]:
     broken = {} if embedded.folder is None else embedded.folder.broken()
     listed = [Listed(name, problem=problem) for name, problem in broken.items()]
     for name in embedded.versions.names():
-        pointer = embedded.versions.current(name)
-        version = None if pointer is None else embedded.versions.load(name, pointer.version)
+        try:
+            pointer = embedded.versions.current(name)
+            version = None if pointer is None else embedded.versions.load(name, pointer.version)
+        except UnreadableVersionError as error:
+            if name not in broken:
+                listed.append(Listed(name, problem=str(error)))
+            continue
         if version is not None and name not in broken:
             listed.append(Listed(name, title=version.contract.title, input=version.contract.input))
     return sorted(listed, key=lambda item: item.name)
