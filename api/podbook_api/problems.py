@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, QueueFullError
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.validation import ValidationBusyError
 
 __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
 
@@ -59,6 +60,7 @@ class Code(StrEnum):
     PARAMETERS_TOO_LARGE = "ParametersTooLarge"
     UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
     QUEUE_FULL = "QueueFull"
+    VALIDATION_BUSY = "ValidationBusy"
     RESULT_CHANGED = "ResultChanged"
     CONFIGURATION_ERROR = "ConfigurationError"
     STORE_UNAVAILABLE = "StoreUnavailable"
@@ -198,6 +200,18 @@ async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
+async def _on_validation_busy(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ValidationBusyError)  # noqa: S101 - registered for this class
+    return problem_response(
+        ProblemError(
+            503,
+            Code.VALIDATION_BUSY,
+            "too many checks of parameters against this notebook's contract are under way, so yours did not get its turn; try again",
+            headers={"Retry-After": str(error.retry_after)},
+        )
+    )
+
+
 async def _on_invalid_execution(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidExecutionError)  # noqa: S101 - registered for this class
     return problem_response(ProblemError(422, Code.INVALID_EXECUTION, f"the execution is refused where it would run: {error}"))
@@ -210,6 +224,7 @@ HANDLERS: Mapping[int | type[Exception], Any] = {
     StoreUnavailableError: _on_store_unavailable,
     BackendUnavailableError: _on_backend_unavailable,
     QueueFullError: _on_queue_full,
+    ValidationBusyError: _on_validation_busy,
     InvalidExecutionError: _on_invalid_execution,
 }
 """Exception classes and what answers for them."""

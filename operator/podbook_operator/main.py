@@ -10,7 +10,7 @@ import kopf
 
 from podbook_core.store.base import StoreError, StoreUnavailableError
 from podbook_core.store.s3 import S3Store
-from podbook_core.validation import ContractValidator
+from podbook_core.validation import ContractValidator, ValidationBusyError
 from podbook_operator.cluster import ClusterError, ClusterUnavailableError, KubernetesCluster
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts
@@ -110,7 +110,7 @@ class _Operator:
                 self.queue.succeeded(key)
                 if again is not None:
                     self.queue.add_after(key, again)
-            except (StoreError, ClusterError) as error:
+            except (StoreError, ClusterError, ValidationBusyError) as error:
                 self._put_off(key, error)
             except Exception as error:
                 _LOGGER.exception("an unexpected error; it is tried again", extra={"execution": key})

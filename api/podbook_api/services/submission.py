@@ -1,14 +1,13 @@
 """How an execution comes to be: checked against the contract, made once for each idempotency key, created in the backend."""
 
-import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from podbook_api.backends.base import AlreadyExistsError
 from podbook_api.context import Context
+from podbook_api.keyed_locks import KeyedLocks
 from podbook_api.keys import Caller
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.services import idempotency
@@ -35,6 +34,10 @@ from podbook_core.versions import Version
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 
 _OWN_LABELS = "podbook.dev/"
+_CHECK_PATIENCE = 30.0
+"""How long a request may wait for the requests before it that are checked against the same contract, in seconds."""
+_CHECKS_PER_VERSION = 2
+"""How many threads one contract may hold: one whose check is under way, and one that is ready to follow."""
 _LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 _LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; before it, if anything, a DNS subdomain in lower case and '/'"
 
@@ -75,7 +78,8 @@ class Submitter:
         self._context = context
         self._notebooks, self._executions = notebooks, executions
         self._threads, self._checks = threads, checks
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: KeyedLocks[str] = KeyedLocks()
+        self._turns: KeyedLocks[tuple[str, str]] = KeyedLocks(patience=_CHECK_PATIENCE, places=_CHECKS_PER_VERSION)
 
     async def check(self, caller: Caller, wish: Wish) -> Accepted:
         """Whether it could run, and as what; nothing is created.
@@ -102,7 +106,9 @@ class Submitter:
             )
         version = await self._notebooks.version(spec.notebook.name, spec.notebook.version)
         wanted = spec.model_copy(update={"submitted_by": caller.id})
-        decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
+        # Whoever waits for a slow contract waits here, and not in one of the threads, which are everybody's.
+        async with self._turns.turn((spec.notebook.name, version.version if version else "")):
+            decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
         if isinstance(decision, Refused):
             raise self._refusal(decision, spec, version)
         return decision
@@ -122,7 +128,7 @@ class Submitter:
         digest = idempotency_digest(caller.id or "", name, wish.key)
         # Within this process the lookup and the creation are one step: a run that is created, ends and leaves the backend between
         # them would otherwise be made twice.
-        async with self._locked(digest):
+        async with self._locks.turn(digest):
             return await self._submit_once(caller, wish, digest)
 
     async def _submit_once(self, caller: Caller, wish: Wish, digest: str) -> Submitted:
@@ -206,18 +212,6 @@ class Submitter:
         if spec.profile is not None:
             return ProblemError(422, Code.UNKNOWN_PROFILE, refused.message)
         return ProblemError(503, Code.CONFIGURATION_ERROR, refused.message)
-
-    @asynccontextmanager
-    async def _locked(self, name: str) -> AsyncIterator[None]:
-        lock, users = self._locks.get(name, (asyncio.Lock(), 0))
-        self._locks[name] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop(name)
-            if users > 1:
-                self._locks[name] = (lock, users - 1)
 
 
 def label_errors(labels: Mapping[str, str]) -> list[FieldError]:
