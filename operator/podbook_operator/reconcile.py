@@ -19,8 +19,8 @@ from podbook_core.names import job_name
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.validation import ValidationBusyError
 from podbook_core.transitions import Change, advance
+from podbook_core.validation import ValidationBusyError
 from podbook_core.verdict import End
 from podbook_operator.closing import Closer
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError
