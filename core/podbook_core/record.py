@@ -5,6 +5,7 @@ already there takes it as it is: the first one to commit has decided. Only its E
 :mod:`podbook_core.pins`.
 """
 
+import threading
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from podbook_core.attempt import AttemptManifest
 from podbook_core.history import Entry, index_keys, milliseconds
 from podbook_core.model import NotebookExecution, Observation, Results
+from podbook_core.nesting import parse_without_parameters
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import (
     HTML_FILE,
@@ -57,6 +59,8 @@ class Record(Observation):
 
 
 _RECORD = TypeAdapter(Record)
+_LARGE = 64 * 1024
+"""Size in bytes from which records are parsed one at a time."""
 _RESULT_NAMES = {
     "notebook": NOTEBOOK_FILE,
     "html": HTML_FILE,
@@ -71,6 +75,8 @@ class RecordStore:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._one_large = threading.Lock()
+        """Held while a large record is read: threads that read many at once would have the parameters of all in memory."""
 
     def close(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
         """Commit an ended execution, whose status must be terminal; repeatable.
@@ -112,6 +118,19 @@ class RecordStore:
             return _RECORD.validate_json(self._store.get(record_key(uid)).data)
         except KeyNotFoundError:
             return None
+
+    def read_summary(self, uid: str) -> Record | None:
+        """The same without the execution's parameters: what lists and results need of it."""
+        try:
+            data = self._store.get(record_key(uid)).data
+        except KeyNotFoundError:
+            return None
+        if len(data) < _LARGE:
+            record = _RECORD.validate_python(parse_without_parameters(data))
+        else:
+            with self._one_large:
+                record = _RECORD.validate_python(parse_without_parameters(data))
+        return record.model_copy(update={"execution": record.execution.without_parameters()})
 
     def read_by_name(self, name: str) -> Record | None:
         """The record of the newest ended execution of a name."""

@@ -96,7 +96,7 @@ class ExecutionBackend(Protocol):
         ...
 
     async def live(self) -> list[NotebookExecution]:
-        """Every live execution, in no particular order."""
+        """Every live execution, in no particular order, without parameters: those of all would not fit into memory."""
         ...
 
     async def cancel(self, name: str) -> NotebookExecution | None:
@@ -112,7 +112,7 @@ class ExecutionBackend(Protocol):
         ...
 
     def watch(self, name: str) -> AbstractAsyncContextManager[AsyncIterator[NotebookExecution]]:
-        """Follow one execution: first its present state, then every change, coalesced.
+        """Follow one execution: first its present state, then every change, coalesced; without parameters.
 
         The iterator ends after a state that is terminal with its results stored, or when the execution is not (or no longer) alive.
         """
