@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
-from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, QueueFullError
+from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, MissingRightError, QueueFullError
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.validation import ValidationBusyError
 
@@ -193,6 +193,19 @@ async def _on_backend_unavailable(_request: Request, error: Exception) -> JSONRe
     )
 
 
+async def _on_missing_right(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MissingRightError)  # noqa: S101 - registered for this class
+    _log.error("executions are not available: %s", error)
+    return problem_response(
+        ProblemError(
+            503,
+            Code.CONFIGURATION_ERROR,
+            f"the cluster does not let this server do what it has to: its account {error.right}; whoever installed it can grant that",
+            headers={"Retry-After": str(error.retry_after)},
+        )
+    )
+
+
 async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, QueueFullError)  # noqa: S101 - registered for this class
     return problem_response(
@@ -223,6 +236,7 @@ HANDLERS: Mapping[int | type[Exception], Any] = {
     HTTPException: _on_http,
     StoreUnavailableError: _on_store_unavailable,
     BackendUnavailableError: _on_backend_unavailable,
+    MissingRightError: _on_missing_right,
     QueueFullError: _on_queue_full,
     ValidationBusyError: _on_validation_busy,
     InvalidExecutionError: _on_invalid_execution,

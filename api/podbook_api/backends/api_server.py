@@ -18,8 +18,9 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from podbook_api.backends.base import BackendUnavailableError
+from podbook_api.backends.base import BackendUnavailableError, MissingRightError, QuotaExceededError
 from podbook_core import __version__
+from podbook_core.api_answers import Meaning, classify, message_of, missing_right
 from podbook_core.nesting import parse_document, parse_without_parameters
 
 __all__ = ["ApiServer", "RefusedError", "in_cluster"]
@@ -112,8 +113,9 @@ class ApiServer:
 
     @asynccontextmanager
     async def watch(self, path: str, *, version: str, seconds: int) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
-        """Follow a collection from a resource version on: its events, without the parameters of executions, until the server ends the
-        watch after ``seconds``.
+        """Follow a collection from a resource version on: its events, until the server ends the watch after ``seconds``.
+
+        Parameters of executions are left out.
 
         Errors come when the watch begins, and from the iterator when it breaks off.
         """
@@ -184,13 +186,17 @@ def _unreachable(error: Exception) -> BackendUnavailableError:
     return BackendUnavailableError(f"the API server cannot be reached ({type(error).__name__})")
 
 
-def _error(response: aiohttp.ClientResponse, data: bytes) -> RefusedError | BackendUnavailableError:
-    try:
-        message = str(parse_document(data)["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        message = f"HTTP {response.status}"
-    if response.status in (401, 403, 408, 429) or response.status >= 500:
-        said = response.headers.get("Retry-After", "")
-        wait = min(int(said), 60) if said.isdecimal() else 5
-        return BackendUnavailableError(f"the API server answers {response.status}: {message}", retry_after=max(wait, 1))
-    return RefusedError(response.status, message)
+def _error(response: aiohttp.ClientResponse, data: bytes) -> RefusedError | BackendUnavailableError | QuotaExceededError:
+    reason, said = message_of(data)
+    message = said[:500] or f"HTTP {response.status}"
+    after = response.headers.get("Retry-After", "")
+    wait = max(min(int(after), 60), 1) if after.isdecimal() else None
+    match classify(response.status, reason, message):
+        case Meaning.UNAVAILABLE:
+            return BackendUnavailableError(f"the API server answers {response.status}: {message}", retry_after=wait or 5)
+        case Meaning.NO_RIGHT:
+            return MissingRightError(missing_right(message), retry_after=wait or 30)
+        case Meaning.QUOTA:
+            return QuotaExceededError(message.partition(" is forbidden: ")[2], retry_after=wait or 30)
+        case _:
+            return RefusedError(response.status, message)
