@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, InvalidExecutionError, QueueFullError
 from podbook_api.context import Context, NoFolder
@@ -46,6 +47,7 @@ class Cluster(ScriptedBackend):
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
 
+    @override
     async def create(self, execution: NotebookExecution) -> NotebookExecution:
         """Keep it, unless the name is taken."""
         self.before()

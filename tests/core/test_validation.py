@@ -238,9 +238,13 @@ def test_a_contract_that_stalled_is_tried_again_after_a_minute() -> None:
 def test_a_wait_for_a_worker_ends(workers: Workers) -> None:
     begun = threading.Event()
 
+    def check() -> None:
+        begun.set()
+        validator.violations(SLOW, SLOW_VALUE)
+
     with ContractValidator(seconds=60, workers=1, patience=0.2) as validator, ThreadPoolExecutor(1) as pool:
         assert validator.violations(INTEGER, 3) == []
-        busy = pool.submit(lambda: (begun.set(), validator.violations(SLOW, SLOW_VALUE)))
+        busy = pool.submit(check)
         begun.wait()
         while workers()[0].cpu_times().user < 0.5:  # it is at it
             time.sleep(0.05)
