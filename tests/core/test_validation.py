@@ -238,13 +238,13 @@ def test_a_contract_that_stalled_is_tried_again_after_a_minute() -> None:
 def test_a_wait_for_a_worker_ends(workers: Workers) -> None:
     begun = threading.Event()
 
-    def check() -> None:
+    def check(validator: ContractValidator) -> None:
         begun.set()
         validator.violations(SLOW, SLOW_VALUE)
 
     with ContractValidator(seconds=60, workers=1, patience=0.2) as validator, ThreadPoolExecutor(1) as pool:
         assert validator.violations(INTEGER, 3) == []
-        busy = pool.submit(check)
+        busy = pool.submit(check, validator)
         begun.wait()
         while workers()[0].cpu_times().user < 0.5:  # it is at it
             time.sleep(0.05)
