@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
-from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, QueueFullError
+from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, MissingRightError, QueueFullError
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.validation import ValidationBusyError
 
 __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
 
@@ -59,6 +60,7 @@ class Code(StrEnum):
     PARAMETERS_TOO_LARGE = "ParametersTooLarge"
     UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
     QUEUE_FULL = "QueueFull"
+    VALIDATION_BUSY = "ValidationBusy"
     RESULT_CHANGED = "ResultChanged"
     CONFIGURATION_ERROR = "ConfigurationError"
     STORE_UNAVAILABLE = "StoreUnavailable"
@@ -191,10 +193,35 @@ async def _on_backend_unavailable(_request: Request, error: Exception) -> JSONRe
     )
 
 
+async def _on_missing_right(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MissingRightError)  # noqa: S101 - registered for this class
+    _log.error("executions are not available: %s", error)
+    return problem_response(
+        ProblemError(
+            503,
+            Code.CONFIGURATION_ERROR,
+            f"the cluster does not let this server do what it has to: its account {error.right}; whoever installed it can grant that",
+            headers={"Retry-After": str(error.retry_after)},
+        )
+    )
+
+
 async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, QueueFullError)  # noqa: S101 - registered for this class
     return problem_response(
         ProblemError(429, Code.QUEUE_FULL, f"{error}; try again later", headers={"Retry-After": str(error.retry_after)})
+    )
+
+
+async def _on_validation_busy(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ValidationBusyError)  # noqa: S101 - registered for this class
+    return problem_response(
+        ProblemError(
+            503,
+            Code.VALIDATION_BUSY,
+            "too many checks of parameters against this notebook's contract are under way, so yours did not get its turn; try again",
+            headers={"Retry-After": str(error.retry_after)},
+        )
     )
 
 
@@ -209,7 +236,9 @@ HANDLERS: Mapping[int | type[Exception], Any] = {
     HTTPException: _on_http,
     StoreUnavailableError: _on_store_unavailable,
     BackendUnavailableError: _on_backend_unavailable,
+    MissingRightError: _on_missing_right,
     QueueFullError: _on_queue_full,
+    ValidationBusyError: _on_validation_busy,
     InvalidExecutionError: _on_invalid_execution,
 }
 """Exception classes and what answers for them."""

@@ -98,7 +98,7 @@ class ExecutionResource(BaseModel):
 
 
 class ExecutionList(Resource):
-    """One page of executions, newest first."""
+    """One page of executions, newest first; without `spec.parameters` unless asked for with `view=full`."""
 
     items: list[ExecutionResource]
     next_cursor: Annotated[str | None, Field(description="Ask with it for the next page; absent on the last one.")] = None
@@ -206,10 +206,12 @@ def execution_links(execution: NotebookExecution) -> dict[str, str]:
     return links
 
 
-def execution_document(execution: NotebookExecution) -> dict[str, Any]:
-    """An execution as callers see it (:class:`ExecutionResource` as plain JSON data)."""
+def execution_document(execution: NotebookExecution, *, parameters: bool = True) -> dict[str, Any]:
+    """An execution as callers see it (:class:`ExecutionResource` as plain JSON data), with its parameters or without."""
     document = execution.document()
     metadata = document["metadata"]
+    if not parameters:
+        document["spec"].pop("parameters", None)
     return {
         "id": execution.name,
         "metadata": {

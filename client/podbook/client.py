@@ -31,6 +31,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 """Where ``podbook serve`` listens."""
 _PATIENT_ANSWER = 30.0
 """Seconds the first answer may take while the notebook runs: most are done by then, and no proxy hangs up before."""
+_PAGE, _FULL_PAGE = 100, 20
+"""Executions in one answer of a list; 20 whole ones are the most a server gives."""
 
 
 class Client(Results):
@@ -217,8 +219,11 @@ class Client(Results):
         reason: str | None = None,
         labels: Mapping[str, str] | None = None,
         limit: int | None = None,
+        full: bool = False,
     ) -> Iterator[Execution]:
         """Executions, newest first, living and ended alike; pages are fetched as they are needed.
+
+        Their ``parameters`` are empty, since they may be large: :meth:`get` has them, or ``full``.
 
         Args:
             notebook: only runs of this notebook.
@@ -226,12 +231,15 @@ class Client(Results):
             reason: only those with this reason.
             labels: only those that have all of these labels.
             limit: at most so many; None gives all.
+            full: with their parameters, in smaller pages.
         """
+        most = _FULL_PAGE if full else _PAGE
         filters = [(key, value) for key, value in (("notebook", notebook), ("phase", phase), ("reason", reason)) if value]
         filters += [("label", f"{key}={value}") for key, value in (labels or {}).items()]
+        filters += [("view", "full")] if full else []
         cursor, left = "", limit
         while left is None or left > 0:
-            page = [("limit", str(100 if left is None else min(left, 100))), *([("cursor", cursor)] if cursor else [])]
+            page = [("limit", str(most if left is None else min(left, most))), *([("cursor", cursor)] if cursor else [])]
             answer = read_json(self._transport, "/v1/executions", params=[*filters, *page])
             for item in items(answer):
                 yield Execution.from_document(item)

@@ -6,18 +6,26 @@ The API asks before it creates an execution, so that a caller gets 422; operator
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from podbook_core.digests import canonical_json, sha256_hex
 from podbook_core.model import MAX_PARAMETERS_BYTES, Resolved, Spec
 from podbook_core.parameter_names import names_no_variable_can_have, variable_rule
 from podbook_core.profiles import DEFAULT_PROFILE, Profile, Profiles
 from podbook_core.reasons import Reason
-from podbook_core.validation import ContractValidator, ValidationStalledError
+from podbook_core.validation import ValidationStalledError
 from podbook_core.versions import Version
 from podbook_core.violations import Violation, escape
 
-__all__ = ["Accepted", "Limits", "Refused", "accept", "limits"]
+__all__ = ["Accepted", "Limits", "ParameterCheck", "Refused", "accept", "limits"]
+
+
+class ParameterCheck(Protocol):
+    """What compares parameters with a contract: :class:`podbook_core.validation.ContractValidator` does."""
+
+    def violations(self, schema: Mapping[str, Any] | bool | None, value: Any) -> list[Violation]:
+        """What a value breaks of a schema. Raises ``ValidationStalledError`` and ``ValidationBusyError``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,12 @@ def limits(spec: Spec, version: Version, profile: Profile) -> Limits:
     )
 
 
-def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: ContractValidator) -> Accepted | Refused:
-    """Decide on a spec whose notebook's version has been looked up."""
+def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: ParameterCheck) -> Accepted | Refused:
+    """Decide on a spec whose notebook's version has been looked up.
+
+    Raises:
+        ValidationBusyError: nothing could be decided; trying again later may help.
+    """
     if version is None:
         wanted = f"{spec.notebook.name}@{spec.notebook.version[:12]}" if spec.notebook.version else spec.notebook.name
         return Refused(Reason.NOTEBOOK_NOT_FOUND, f"no notebook {wanted} is published")
@@ -99,7 +111,7 @@ def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: C
     return Accepted(version, profile, resolved, chosen)
 
 
-def check_parameters(version: Version, parameters: Mapping[str, Any], validator: ContractValidator) -> list[Violation]:
+def check_parameters(version: Version, parameters: Mapping[str, Any], validator: ParameterCheck) -> list[Violation]:
     """What the parameters break of the input contract; a contract that stalls counts as one violation.
 
     Names that no language could assign to are refused as well: papermill writes them into code as they are.

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import secrets
+from datetime import datetime
 
 from podbook_core.digests import canonical_json, sha256_hex
 
@@ -82,8 +83,16 @@ def idempotency_digest(caller: str, notebook: str, key: str) -> str:
     return sha256_hex(canonical_json([caller, notebook, key]))
 
 
-def execution_name_for_key(notebook: str, digest: str) -> str:
-    """The one execution name that an idempotency digest leads to, on every replica and after every crash."""
+def execution_name_for_key(notebook: str, digest: str, *, renewed: datetime | None = None) -> str:
+    """The one execution name that an idempotency digest leads to, on every replica and after every crash.
+
+    Args:
+        notebook: the notebook's name.
+        digest: what the key stands for.
+        renewed: when the key was used anew after it had expired. It leads to another name then: the old one may still be taken.
+    """
+    if renewed is not None:
+        digest = sha256_hex(canonical_json([digest, renewed.isoformat()]))
     return f"{_slug(notebook)}-{_base32(bytes.fromhex(digest)[:10])}"
 
 

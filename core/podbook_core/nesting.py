@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["MAX_FILE_NESTING", "MAX_NESTING", "cut_deep", "nested_too_deeply", "parse_document"]
+__all__ = ["MAX_FILE_NESTING", "MAX_NESTING", "cut_deep", "nested_too_deeply", "parse_document", "parse_without_parameters"]
 
 MAX_NESTING = 100
 """Deepest parameters. pydantic, papermill and most clients stop between 200 and 1,000 levels."""
@@ -47,6 +47,24 @@ def parse_document(data: bytes) -> Any:
         return json.loads(data)
     except RecursionError:
         return json.loads(cut_deep(data))
+
+
+def parse_without_parameters(data: bytes) -> Any:
+    """As :func:`parse_document`, without ``spec.parameters`` wherever there is a ``spec``.
+
+    Of a list of resources, the parameters of one at a time are in memory.
+    """
+    try:
+        return json.loads(data, object_hook=_drop_parameters)
+    except RecursionError:
+        return json.loads(cut_deep(data), object_hook=_drop_parameters)
+
+
+def _drop_parameters(value: dict[str, Any]) -> dict[str, Any]:
+    spec = value.get("spec")
+    if type(spec) is dict and nested_too_deeply(spec.pop("parameters", None)):
+        spec["parameters"] = None  # what a model refuses when it is whole, it refuses here as well
+    return value
 
 
 def cut_deep(data: bytes, limit: int = _KEPT_NESTING) -> bytes:

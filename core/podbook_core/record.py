@@ -6,6 +6,7 @@ already there takes it as it is: the first one to commit has decided. Only its E
 """
 
 import logging
+import threading
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -13,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from podbook_core.attempt import AttemptManifest
 from podbook_core.history import Entry, index_keys, milliseconds
 from podbook_core.model import NotebookExecution, Observation, Results
+from podbook_core.nesting import parse_without_parameters
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import (
     HTML_FILE,
@@ -60,6 +62,8 @@ class Record(Observation):
 
 _LOG = logging.getLogger(__name__)
 _RECORD = TypeAdapter(Record)
+_LARGE = 64 * 1024
+"""Size in bytes from which records are parsed one at a time."""
 
 
 def parse_record(data: bytes) -> Record:
@@ -85,6 +89,8 @@ class RecordStore:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._one_large = threading.Lock()
+        """Held while a large record is read: threads that read many at once would have the parameters of all in memory."""
 
     def close(self, execution: NotebookExecution, manifest: AttemptManifest | None) -> Record:
         """Commit an ended execution, whose status must be terminal; repeatable.
@@ -130,6 +136,19 @@ class RecordStore:
             return parse_record(self._store.get(record_key(uid), limit=MAX_RECORD_BYTES).data)
         except KeyNotFoundError:
             return None
+
+    def read_summary(self, uid: str) -> Record | None:
+        """The same without the execution's parameters: what lists and results need of it."""
+        try:
+            data = self._store.get(record_key(uid), limit=MAX_RECORD_BYTES).data
+        except KeyNotFoundError:
+            return None
+        if len(data) < _LARGE:
+            record = _RECORD.validate_python(parse_without_parameters(data), extra="ignore")
+        else:
+            with self._one_large:
+                record = _RECORD.validate_python(parse_without_parameters(data), extra="ignore")
+        return record.model_copy(update={"execution": record.execution.without_parameters()})
 
     def read_by_name(self, name: str) -> Record | None:
         """The record of the newest ended execution of a name."""

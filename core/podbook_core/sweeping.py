@@ -4,13 +4,12 @@ What is alive, and how old a forgotten prefix is, only the programs know: they t
 so that whoever came to life in between was no candidate.
 """
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from typing import Any
 
 from podbook_core import history, retention
+from podbook_core.idempotency import Entry
 from podbook_core.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
 from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key, record_key
@@ -74,19 +73,18 @@ class StoreSweep:
         now, removed = self._clock(), 0
         for digest in digests:
             try:
-                entry: Any = json.loads(self._store.get(idempotency_key(digest), limit=MAX_IDEMPOTENCY_BYTES).data)
-                name, used = str(entry["name"]), datetime.fromisoformat(entry["time"])
+                entry = Entry.from_json(self._store.get(idempotency_key(digest), limit=MAX_IDEMPOTENCY_BYTES).data)
             except KeyNotFoundError:
                 continue
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except ValueError:
                 _LOG.warning("the idempotency entry %s cannot be read; it is left as it is", digest)
                 continue
             try:
-                record = self._records.read_by_name(name)
+                record = self._records.read_by_name(entry.name)
             except ValueError:
                 continue  # nobody can say when it ended
             ended = None if record is None else record.execution.status.completion_time
-            if retention.idempotency_over(ended, used, alive=name in alive, now=now):
+            if retention.idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
                 self._store.delete(idempotency_key(digest))
                 removed += 1
         return removed

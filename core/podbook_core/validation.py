@@ -1,7 +1,8 @@
 """Validation in a process that can be killed, because a schema can keep its validator busy for hours.
 
 ``^(a+)+$`` against thirty characters, or ``uniqueItems`` over a large array, are enough. One :class:`ContractValidator` keeps a few
-worker processes warm and replaces those it had to kill.
+worker processes warm and replaces those it had to kill. A schema holds at most one of them, and one that stalls again and again is
+refused for a while without being asked: a slow contract costs its own callers, and nobody else.
 """
 
 import contextlib
@@ -12,18 +13,30 @@ import queue
 import select
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any, Protocol, Self, cast
 
 from podbook_core.contract import Contract, ContractError
+from podbook_core.digests import sha256_hex
+from podbook_core.turns import StallMemory, Turns
 from podbook_core.violations import Violation, too_deep
 
-__all__ = ["ContractValidator", "ValidationStalledError", "WorkerProcess", "start_worker"]
+__all__ = ["ContractValidator", "ValidationBusyError", "ValidationStalledError", "WorkerProcess", "start_worker"]
 
 
 class ValidationStalledError(Exception):
-    """The validator did not finish in time; the contract is at fault."""
+    """The validator did not finish in time, or did not a moment ago; the contract is at fault."""
+
+
+class ValidationBusyError(Exception):
+    """No worker became free in time; trying again later may help. ``retry_after`` is in seconds."""
+
+    def __init__(self, retry_after: int = 5) -> None:
+        super().__init__("too many checks of parameters are under way")
+        self.retry_after = retry_after
 
 
 class WorkerProcess(Protocol):
@@ -131,11 +144,25 @@ class ContractValidator:
     Args:
         seconds: how long one check may take.
         workers: how many may run at once; started when first needed.
+        patience: how long a check may wait for its turn, in seconds.
         start: starts one.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, *, seconds: float = 2.0, workers: int = 2, start: Callable[[], WorkerProcess] = start_worker) -> None:
-        self._seconds, self._start = seconds, start
+    def __init__(
+        self,
+        *,
+        seconds: float = 2.0,
+        workers: int = 2,
+        patience: float = 30.0,
+        start: Callable[[], WorkerProcess] = start_worker,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._seconds, self._patience = seconds, patience
+        self._start, self._clock = start, clock
+        self._changed = threading.Condition()
+        self._turns: Turns[str] = Turns(workers)
+        self._stalls: StallMemory[str] = StallMemory()
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self._idle.put(None)
@@ -150,7 +177,8 @@ class ContractValidator:
         """What a value breaks of a schema.
 
         Raises:
-            ValidationStalledError: it could not be found out in time.
+            ValidationStalledError: it could not be found out in time, or the schema stalled twice within the last minute.
+            ValidationBusyError: no worker became free in time.
         """
         if schema is None or schema is True:
             return []
@@ -165,6 +193,7 @@ class ContractValidator:
 
         Raises:
             ContractError: they are not, with place and reason.
+            ValidationBusyError: no worker became free in time.
         """
         for key, schema in (("input", contract.input), ("output", contract.output)):
             if schema is None or isinstance(schema, bool):
@@ -185,17 +214,53 @@ class ContractValidator:
                     worker.close()
 
     def _ask(self, request: Mapping[str, Any]) -> Any:
-        worker = self._idle.get()
-        healthy = False
-        if worker is not None and worker.dead:
-            worker.close()
-            worker = None
-        try:
-            worker = worker or _Worker(self._start())
-            answer = worker.ask(request, self._seconds)
-            healthy = True
-            return answer
-        finally:
-            if not healthy and worker is not None:
+        # Whoever checks a contract for publication must not be refused for what its callers sent, so that has a key of its own.
+        key = request["do"] + sha256_hex(json.dumps(request["schema"], sort_keys=True).encode())
+        with self._turn(key):
+            worker = self._idle.get_nowait()
+            healthy = False
+            if worker is not None and worker.dead:
                 worker.close()
-            self._idle.put(worker if healthy else None)
+                worker = None
+            try:
+                worker = worker or _Worker(self._start())
+                answer = worker.ask(request, self._seconds)
+                healthy = True
+                return answer
+            except ValidationStalledError:
+                with self._changed:
+                    self._stalls.stalled(key, self._clock())
+                raise
+            finally:
+                if not healthy and worker is not None:
+                    worker.close()
+                self._idle.put(worker if healthy else None)
+
+    @contextmanager
+    def _turn(self, key: str) -> Iterator[None]:
+        """Wait for a worker. There is one for everybody who has their turn."""
+        with self._changed:
+            ticket = self._turns.enter(key)
+            try:
+                # Refused also while it waits: those before it may be the ones that stall.
+                if not self._changed.wait_for(lambda: self._refused(key) or self._turns.begin(ticket), self._patience):
+                    raise ValidationBusyError
+                left = self._refused(key)
+                if left:
+                    raise ValidationStalledError(
+                        f"its contract kept the validator busy for too long twice, so it is not tried again for {math.ceil(left)} s"
+                    )
+            except BaseException:
+                self._turns.leave(ticket)
+                raise
+            finally:
+                self._changed.notify_all()  # whoever comes next may have looked before, when it was not their turn yet
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._turns.leave(ticket)
+                self._changed.notify_all()
+
+    def _refused(self, key: str) -> float:
+        return self._stalls.refused_for(key, self._clock())

@@ -20,7 +20,7 @@ from podbook_core.contract import Contract, ContractError, read_contract
 from podbook_core.digests import digest_json, sha256_hex
 from podbook_core.notebook import InvalidNotebookError, inspect_notebook
 from podbook_core.requirements import NewerPodbookError, check_requirements
-from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
+from podbook_core.store.base import KeyNotFoundError, ObjectStore, ObjectTooLargeError, PreconditionFailedError
 from podbook_core.store.keys import NOTEBOOKS, current_key, notebook_prefix, version_prefix
 from podbook_core.store.limits import (
     MAX_CONTRACT_DOCUMENT_BYTES,
@@ -233,6 +233,9 @@ class VersionStore:
             found = self._store.get(current_key(name), limit=MAX_POINTER_BYTES)
         except KeyNotFoundError:
             return None
+        except ObjectTooLargeError:
+            known = self._store.head(current_key(name))
+            return None if known is None else Pointer(name, "", known.etag)
         try:
             raw = json.loads(found.data)
             check_requirements(raw)

@@ -15,6 +15,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from podbook_core import API_GROUP, API_VERSION, PLURAL
+from podbook_core.api_answers import Meaning, classify, message_of
 from podbook_core.nesting import parse_document
 
 __all__ = [
@@ -31,12 +32,6 @@ __all__ = [
 _TIMEOUT = 30.0
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_NOT_READY = ('User "', "not yet ready to handle request", "status unknown for quota")
-"""How a 403 goes on (``… is forbidden: …``) that says nothing about the object.
-
-An API server that has just started refuses every user until it has read the roles, and every object until its admission plugins have read
-what they need; so does a quota that nobody has counted yet. What a quota or a policy itself refuses is told otherwise.
-"""
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -305,16 +300,14 @@ def _deletion(uid: str, propagation: str) -> dict[str, Any]:
 
 def error_from_answer(status: int, data: bytes, retry_after: str | None = None) -> ClusterError:
     """What an answer that is no success means: its HTTP status, body and Retry-After header. Pure."""
-    try:
-        message = str(parse_document(data).get("message", ""))
-    except (ValueError, AttributeError):
-        message = data[:200].decode(errors="replace")
-    message = message[:1000] or f"HTTP {status}"
-    if status == 404:
-        return NotFoundError(message)
-    if status == 409:
-        return ConflictError(message)
-    refused_everything = status == 403 and message.partition(" is forbidden: ")[2].startswith(_NOT_READY)
-    if status in (401, 408, 429) or status >= 500 or refused_everything:
-        return ClusterUnavailableError(message, float(retry_after) if retry_after and retry_after.isdecimal() else None)
-    return RefusedError(status, message)
+    reason, said = message_of(data)
+    message = said[:1000] or f"HTTP {status}"
+    match classify(status, reason, message):
+        case Meaning.NOT_FOUND:
+            return NotFoundError(message)
+        case Meaning.CONFLICT:
+            return ConflictError(message)
+        case Meaning.UNAVAILABLE | Meaning.NO_RIGHT:
+            return ClusterUnavailableError(message, float(retry_after) if retry_after and retry_after.isdecimal() else None)
+        case _:
+            return RefusedError(status, message)

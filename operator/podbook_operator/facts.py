@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
+from podbook_core.idempotency import REQUEST_ANNOTATION
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason, is_terminal, known_reason
 from podbook_core.stored_execution import StoredExecution, read_execution
@@ -57,8 +58,10 @@ def distil(body: Mapping[str, Any]) -> Entry:
     spec = {key: value for key, value in (body.get("spec") or {}).items() if key != "parameters"}
     parameters = (body.get("spec") or {}).get("parameters")
     whole = parameters is None or len(json.dumps(parameters, separators=(",", ":"))) <= _SMALL
+    annotations = {key: text for key, text in (metadata.get("annotations") or {}).items() if key == REQUEST_ANNOTATION}
     kept = {
-        "metadata": {key: metadata[key] for key in _METADATA if key in metadata},
+        # Not every annotation: that of kubectl apply holds the parameters again.
+        "metadata": {**{key: metadata[key] for key in _METADATA if key in metadata}, "annotations": annotations},
         "spec": {**spec, "parameters": parameters} if whole and parameters is not None else spec,
         "status": status,
     }

@@ -21,6 +21,7 @@ from podbook_core.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.stored_execution import needs_newer
 from podbook_core.transitions import Change, advance
+from podbook_core.validation import ValidationBusyError
 from podbook_core.verdict import End
 from podbook_operator.closing import Closer
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError
@@ -116,6 +117,7 @@ class Reconciler:
         Raises:
             StoreUnavailableError: later; nothing is lost.
             ClusterError: later; nothing is lost.
+            ValidationBusyError: later; nothing is lost.
         """
         confirmed = False
         for _ in range(_STEPS):
@@ -227,6 +229,9 @@ class Reconciler:
         except StoreUnavailableError as error:
             await self._advance(execution, Change(Reason.PENDING, "the object store cannot be reached; it is tried again"))
             raise StoreUnavailableError(str(error)) from error
+        except ValidationBusyError:
+            await self._advance(execution, Change(Reason.PENDING, "its parameters wait to be checked; it is tried again"))
+            raise
         if isinstance(answer, Refused):
             await self._closer.finish(execution, Finish(End(answer.reason, answer.message), None))
         elif answer.profile.image is None:

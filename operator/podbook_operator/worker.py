@@ -4,6 +4,7 @@ import logging
 from typing import Protocol
 
 from podbook_core.store.base import StoreError
+from podbook_core.validation import ValidationBusyError
 from podbook_operator.cluster import ClusterError, ClusterUnavailableError
 from podbook_operator.facts import Facts
 from podbook_operator.metrics import Metrics
@@ -52,7 +53,7 @@ class Worker:
             self._queue.succeeded(key)
             if again is not None:
                 self._queue.add_after(key, again)
-        except (StoreError, ClusterError) as error:
+        except (StoreError, ClusterError, ValidationBusyError) as error:
             # Its Job may exist although the answer was lost, so it keeps its place.
             self._put_off(key, error)
         except Exception as error:

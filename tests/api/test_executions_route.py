@@ -177,3 +177,39 @@ def test_lists_filter(client: httpx.Client, ended: str) -> None:
 def test_a_cursor_of_others_is_refused(client: httpx.Client, cursor: str) -> None:
     response = client.get("/v1/executions", params={"cursor": cursor})
     assert (response.status_code, response.json()["code"]) == (400, "InvalidCursor")
+
+
+def test_lists_have_no_parameters_unless_asked_for(client: httpx.Client) -> None:
+    body = {"parameters": {"x": 21, "note": "large, perhaps"}, "labels": {"view": "tested"}}
+    made = client.post("/v1/notebooks/double/executions", json=body, headers={"Prefer": "wait=60"})
+    assert made.status_code == 200
+    waiting = client.post("/v1/notebooks/sleeper/executions", json={"parameters": {"seconds": 50}, "labels": {"view": "tested"}})
+    path = "/v1/executions?label=view%3Dtested"
+    summaries = {item["id"]: item for item in client.get(path).json()["items"]}
+    assert set(summaries) == {made.json()["id"], waiting.json()["id"]}
+    assert all("parameters" not in item["spec"] for item in summaries.values())
+    whole = {item["id"]: item for item in client.get(f"{path}&view=full").json()["items"]}
+    assert whole[made.json()["id"]] == client.get(made.headers["Location"]).json()
+    assert whole[waiting.json()["id"]]["spec"]["parameters"] == {"seconds": 50}
+    client.post(f"{waiting.headers['Location']}/cancel")
+
+
+def test_whole_executions_come_in_small_pages(client: httpx.Client) -> None:
+    refused = client.get("/v1/executions?view=full&limit=21")
+    assert (refused.status_code, refused.json()["code"]) == (422, "InvalidRequest")
+    assert "at most 20" in refused.json()["detail"]
+    assert client.get("/v1/executions?view=full&limit=20").status_code == 200
+    assert client.get("/v1/executions?view=everything").status_code == 422
+
+
+def test_what_is_read_waited_for_cancelled_and_run_again_keeps_its_parameters(client: httpx.Client) -> None:
+    made = client.post("/v1/notebooks/sleeper/executions", json={"parameters": {"seconds": 50}})
+    path = made.headers["Location"]
+    assert made.json()["spec"]["parameters"] == {"seconds": 50}
+    assert client.get(path).json()["spec"]["parameters"] == {"seconds": 50}
+    assert client.post(f"{path}/cancel").json()["spec"]["parameters"] == {"seconds": 50}
+    again = client.post(f"{path}/rerun", headers={"Prefer": "wait=0"})
+    assert again.json()["spec"]["parameters"] == {"seconds": 50}
+    client.post(f"{again.headers['Location']}/cancel")
+    quick = client.post("/v1/notebooks/double/executions", json={"parameters": {"x": 5}}, headers={"Prefer": "wait=60"})
+    assert (quick.status_code, quick.json()["spec"]["parameters"]) == (200, {"x": 5})

@@ -25,7 +25,7 @@ def test_the_list_tells_what_notebooks_take_and_give(client: httpx.Client) -> No
     assert double["inputSchema"]["required"] == ["x"]
     assert double["links"]["run"] == "/v1/run/double"
     assert items["broken"]["status"] == "broken"
-    assert "no JSON" in items["broken"]["message"]
+    assert "not valid JSON" in items["broken"]["message"]
     assert list(items) == sorted(items)
 
 
@@ -141,11 +141,11 @@ def test_assets_and_contract_must_agree(client: httpx.Client, draft: str, paths:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"{", "no JSON"),
+        (b"{", "not valid JSON"),
         (b"{}", "no nbformat"),
         (b"[" * 10_000 + b"]" * 10_000, "too deeply"),
         (b'{"nbformat": 3, "cells": []}', "nbformat 3"),
-        (b"", "no JSON"),
+        (b"", "not valid JSON"),
     ],
 )
 def test_what_is_no_notebook_is_refused(client: httpx.Client, draft: str, content: bytes, why: str) -> None:

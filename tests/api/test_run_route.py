@@ -112,7 +112,7 @@ def test_input_files_have_plain_names(client: httpx.Client, name: str) -> None:
 def test_a_broken_notebook_says_why(client: httpx.Client) -> None:
     response = client.post("/v1/run/broken", json={})
     assert (response.status_code, response.json()["code"]) == (409, "NotebookBroken")
-    assert "no JSON" in response.json()["detail"]
+    assert "not valid JSON" in response.json()["detail"]
 
 
 def test_an_unknown_notebook_is_not_found(client: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from podbook_core.contract import Contract, ContractError
-from podbook_core.validation import ContractValidator, ValidationStalledError
+from podbook_core.validation import ContractValidator, ValidationBusyError, ValidationStalledError
 from podbook_core.violations import MAX_VIOLATIONS, Violation, too_deep
 
 STALLING = {"type": "string", "pattern": "^(a+)+$"}
@@ -192,3 +193,64 @@ def test_the_output_schema_is_checked_too(validator: ContractValidator) -> None:
     with pytest.raises(ContractError) as caught:
         validator.check_contract(Contract(input=INTEGER, output={"type": 3}))
     assert caught.value.place == "/output/type"
+
+
+# Passes the check of a contract: nothing that is tried there begins like this.
+SLOW = {"type": "string", "pattern": "^PREFIX:(a+)+$"}
+SLOW_VALUE = "PREFIX:" + "a" * 40 + "!"
+
+
+def test_a_contract_that_stalls_holds_up_its_own_callers_only() -> None:
+    order: list[str] = []
+    with ContractValidator(seconds=1.0, workers=2) as validator, ThreadPoolExecutor(41) as pool:
+        validator.check_contract(Contract(input=SLOW))
+
+        def bob() -> str:
+            try:
+                validator.violations(SLOW, SLOW_VALUE)
+            except ValidationStalledError as error:
+                order.append("bob")
+                return str(error)
+            raise AssertionError("it did not stall")
+
+        bobs = [pool.submit(bob) for _ in range(40)]
+        assert pool.submit(validator.violations, INTEGER, 3).result() == []
+        order.append("alice")
+        answers = [call.result() for call in bobs]
+    # One of bob's may have stalled already; the other worker was alice's all the while.
+    assert order.index("alice") <= 1
+    assert sum("did not finish within 1 s" in answer for answer in answers) == 2
+    assert sum("not tried again for" in answer for answer in answers) == 38
+
+
+def test_a_contract_that_stalled_is_tried_again_after_a_minute() -> None:
+    now = [0.0]
+    with ContractValidator(seconds=0.5, workers=1, clock=lambda: now[0]) as validator:
+        for _ in range(2):
+            with pytest.raises(ValidationStalledError, match="did not finish"):
+                validator.violations(SLOW, SLOW_VALUE)
+        with pytest.raises(ValidationStalledError, match="not tried again for 60 s"):
+            validator.violations(SLOW, "PREFIX:a")
+        now[0] = 60.0
+        assert validator.violations(SLOW, "PREFIX:a") == []
+
+
+def test_a_wait_for_a_worker_ends(workers: Workers) -> None:
+    begun = threading.Event()
+
+    def check(validator: ContractValidator) -> None:
+        begun.set()
+        validator.violations(SLOW, SLOW_VALUE)
+
+    with ContractValidator(seconds=60, workers=1, patience=0.2) as validator, ThreadPoolExecutor(1) as pool:
+        assert validator.violations(INTEGER, 3) == []
+        busy = pool.submit(check, validator)
+        begun.wait()
+        while workers()[0].cpu_times().user < 0.5:  # it is at it
+            time.sleep(0.05)
+        with pytest.raises(ValidationBusyError):
+            validator.violations(INTEGER, 3)
+        workers()[0].kill()
+        with pytest.raises(ValidationStalledError):
+            busy.result()
+        assert validator.violations(INTEGER, 3) == []

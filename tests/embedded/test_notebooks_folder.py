@@ -108,9 +108,9 @@ def test_assets_and_models_belong_to_a_version(folder: Folder, data: DataDir) ->
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"bad.ipynb": b"no json"}, "no JSON"),
+        ({"bad.ipynb": b"no json"}, "not valid JSON"),
         ({"bad.ipynb": {"nbformat": 3, "worksheets": []}}, "nbformat 3"),
-        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": b"{"}, "no JSON"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": b"{"}, "not valid JSON"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"schedule": "daily"}}, "reserved"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"type": "strin"}}}, "/input"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "http://x/y"}}}, "local"),

@@ -42,7 +42,7 @@ def test_the_banner_says_where_it_serves_what_and_how_to_try_it(server: Server) 
     shown = server.output
     assert f"{server.url}/docs" in shown
     assert re.search(r"ready +double +Twice as much", shown)
-    assert re.search(r"BROKEN +broken +the notebook is no JSON", shown)
+    assert re.search(r"BROKEN +broken +the notebook is not valid JSON", shown)
     assert "not isolated" in shown
     (line,) = [line for line in shown.splitlines() if line.strip().startswith("curl ")]
     answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True)  # noqa: S602 - as a person would

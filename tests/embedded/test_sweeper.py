@@ -7,7 +7,7 @@ from tests.embedded.samples import new_execution
 
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.sweeper import Sweeper
-from podbook_api.services.idempotency import Entry
+from podbook_core.idempotency import Entry
 from podbook_core.model import InputFile, NotebookExecution
 from podbook_core.reasons import Reason
 from podbook_core.record import RecordStore

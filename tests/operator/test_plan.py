@@ -246,7 +246,7 @@ def test_success_beats_a_cancel_that_came_too_late() -> None:
         (ExitCode.INVALID_OUTPUT, manifest("InvalidOutput"), Reason.INVALID_OUTPUT),
         (ExitCode.STORAGE_FAILED, None, Reason.STORAGE_FAILED),
         (0, None, Reason.RUNNER_CRASHED),
-        (137, None, Reason.RUNNER_CRASHED),
+        (137, None, Reason.KERNEL_DIED),
         (1, manifest("Succeeded"), Reason.RUNNER_CRASHED),
     ],
 )

@@ -102,7 +102,7 @@ async def test_a_name_that_points_nowhere_sensible_is_refused_once(store: Direct
     answer = await storage.accept(Spec(notebook=NotebookRef(name="analysis")), parse_profiles(None))
     assert isinstance(answer, Refused)
     assert answer.reason is Reason.INVALID_NOTEBOOK
-    assert "what its name points to cannot be read" in answer.message
+    assert "the stored notebook cannot be used" in answer.message
 
 
 def sweeper(store: DirectoryStore, now: datetime, *, days: int = 0, alive: tuple[Living, ...] = ()) -> Sweeper:

@@ -4,9 +4,10 @@ Documents go in and come out as plain dictionaries. The library finds the cluste
 around each of them costs as much processor time as the request.
 """
 
+import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, cast
@@ -17,9 +18,10 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from podbook_api.backends.base import BackendUnavailableError
+from podbook_api.backends.base import BackendUnavailableError, MissingRightError, QuotaExceededError
 from podbook_core import __version__
-from podbook_core.nesting import parse_document
+from podbook_core.api_answers import Meaning, classify, message_of, missing_right
+from podbook_core.nesting import parse_document, parse_without_parameters
 
 __all__ = ["ApiServer", "RefusedError", "in_cluster"]
 
@@ -28,6 +30,7 @@ _REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _CONNECTIONS = 128
 _LONGEST_LINE = 2**21
 """Half of the most that aiohttp buffers of a line: an object of a cluster has up to 1.5 MiB."""
+_LARGE = 64 * 1024
 _LOST = (TimeoutError, aiohttp.ClientError, OSError)
 """What can become of a connection."""
 _QUIET_SECONDS = 100
@@ -93,18 +96,26 @@ class ApiServer:
         await self._session.close()
 
     async def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        parse: Callable[[bytes], Any] = parse_document,
     ) -> dict[str, Any]:
-        """One request and its answer. A body of a ``PATCH`` is a merge patch."""
+        """One request and its answer. A body of a ``PATCH`` is a merge patch. ``parse`` reads the answer: all of it by default."""
         response = await self._send(method, path, body, query, _REQUEST)
         data = await _read(response)
         if response.status < 300:
-            return cast("dict[str, Any]", parse_document(data))
+            return cast("dict[str, Any]", await _parsed(data, parse))
         raise _error(response, data)
 
     @asynccontextmanager
     async def watch(self, path: str, *, version: str, seconds: int) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
-        """Follow a collection from a resource version on: its events as the server tells them, until it ends the watch after ``seconds``.
+        """Follow a collection from a resource version on: its events, until the server ends the watch after ``seconds``.
+
+        Parameters of executions are left out.
 
         Errors come when the watch begins, and from the iterator when it breaks off.
         """
@@ -161,22 +172,31 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Mapping[str, Any]]:
     try:
         async for line in response.content:
-            yield parse_document(line)
+            yield await _parsed(line, parse_without_parameters)
     except (*_LOST, ValueError) as error:  # half a line, or one that never ends
         raise _unreachable(error) from error
+
+
+async def _parsed(data: bytes, parse: Callable[[bytes], Any]) -> Any:
+    """A document; a large one in a thread, so that it holds up nobody else."""
+    return parse(data) if len(data) < _LARGE else await asyncio.to_thread(parse, data)
 
 
 def _unreachable(error: Exception) -> BackendUnavailableError:
     return BackendUnavailableError(f"the API server cannot be reached ({type(error).__name__})")
 
 
-def _error(response: aiohttp.ClientResponse, data: bytes) -> RefusedError | BackendUnavailableError:
-    try:
-        message = str(parse_document(data)["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        message = f"HTTP {response.status}"
-    if response.status in (401, 403, 408, 429) or response.status >= 500:
-        said = response.headers.get("Retry-After", "")
-        wait = min(int(said), 60) if said.isdecimal() else 5
-        return BackendUnavailableError(f"the API server answers {response.status}: {message}", retry_after=max(wait, 1))
-    return RefusedError(response.status, message)
+def _error(response: aiohttp.ClientResponse, data: bytes) -> RefusedError | BackendUnavailableError | QuotaExceededError:
+    reason, said = message_of(data)
+    message = said[:500] or f"HTTP {response.status}"
+    after = response.headers.get("Retry-After", "")
+    wait = max(min(int(after), 60), 1) if after.isdecimal() else None
+    match classify(response.status, reason, message):
+        case Meaning.UNAVAILABLE:
+            return BackendUnavailableError(f"the API server answers {response.status}: {message}", retry_after=wait or 5)
+        case Meaning.NO_RIGHT:
+            return MissingRightError(missing_right(message), retry_after=wait or 30)
+        case Meaning.QUOTA:
+            return QuotaExceededError(message.partition(" is forbidden: ")[2], retry_after=wait or 30)
+        case _:
+            return RefusedError(response.status, message)

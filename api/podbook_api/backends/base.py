@@ -15,7 +15,9 @@ __all__ = [
     "BackendUnavailableError",
     "ExecutionBackend",
     "InvalidExecutionError",
+    "MissingRightError",
     "QueueFullError",
+    "QuotaExceededError",
     "StillActiveError",
 ]
 
@@ -26,9 +28,11 @@ class BackendError(Exception):
     BackendError
     ├── AlreadyExistsError        an execution of that name is alive
     ├── QueueFullError            too many wait already
+    │   └── QuotaExceededError    a quota of the place where executions live is used up
     ├── InvalidExecutionError     it will not take this execution, now or later
     ├── StillActiveError          it has not ended, so it cannot be removed
     └── BackendUnavailableError   the backend cannot be reached or has stopped
+        └── MissingRightError     it answers, and does not let this server do what it has to
     """
 
 
@@ -48,6 +52,14 @@ class QueueFullError(BackendError):
         self.waiting, self.limit, self.retry_after = waiting, limit, retry_after
 
 
+class QuotaExceededError(QueueFullError):
+    """A quota leaves no room for another execution. The message is the quota's own."""
+
+    def __init__(self, message: str, retry_after: int = 30) -> None:
+        Exception.__init__(self, message)
+        self.retry_after = retry_after
+
+
 class InvalidExecutionError(BackendError):
     """The backend has rules of its own, for labels for instance, which this execution breaks. The message says which."""
 
@@ -62,6 +74,14 @@ class BackendUnavailableError(BackendError):
     def __init__(self, message: str, retry_after: int = 5) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class MissingRightError(BackendUnavailableError):
+    """The backend does not let this server do what it has to; whoever installed it can tell why. ``right`` says what is missing."""
+
+    def __init__(self, right: str, retry_after: int = 30) -> None:
+        super().__init__(f"a right is missing: {right}", retry_after)
+        self.right = right
 
 
 class ExecutionBackend(Protocol):
@@ -96,7 +116,7 @@ class ExecutionBackend(Protocol):
         ...
 
     async def live(self) -> list[NotebookExecution]:
-        """Every live execution, in no particular order."""
+        """Every live execution, in no particular order, without parameters: those of all would not fit into memory."""
         ...
 
     async def cancel(self, name: str) -> NotebookExecution | None:
@@ -112,7 +132,7 @@ class ExecutionBackend(Protocol):
         ...
 
     def watch(self, name: str) -> AbstractAsyncContextManager[AsyncIterator[NotebookExecution]]:
-        """Follow one execution: first its present state, then every change, coalesced.
+        """Follow one execution: first its present state, then every change, coalesced; without parameters.
 
         The iterator ends after a state that is terminal with its results stored, or when the execution is not (or no longer) alive.
         """

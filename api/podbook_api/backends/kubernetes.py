@@ -24,13 +24,15 @@ from podbook_api.backends.base import (
 from podbook_api.backends.live import LiveExecutions, version_number
 from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
 from podbook_core.model import NotebookExecution
+from podbook_core.nesting import parse_without_parameters
 from podbook_core.stored_execution import read_execution
 
 __all__ = ["KubernetesBackend"]
 
 _LOG = logging.getLogger("podbook.kubernetes")
 _WATCH_SECONDS = 240
-_PAGE = "500"
+_PAGE = "50"
+"""Executions in one answer of the API server: each may be a quarter of a MiB."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0
 _FIRST_LIST_SECONDS = 10.0
 _TOLERATED_SECONDS = 30.0
@@ -116,7 +118,7 @@ class KubernetesBackend:
         body = {"apiVersion": execution.api_version, "kind": execution.kind, "metadata": metadata, "spec": spec}
         self._creating += 1
         try:
-            return self._live.learn(_parsed(await self._server.request("POST", self._path, body, query=_STRICT)))
+            return self._learn(_parsed(await self._server.request("POST", self._path, body, query=_STRICT)))
         except RefusedError as error:
             if error.status == 400 and _UNKNOWN_FIELD in str(error):
                 raise BackendUnavailableError(
@@ -152,7 +154,7 @@ class KubernetesBackend:
                 self._live.forget(name, known.uid, version_number(known.metadata.resource_version))
                 return None
             raise BackendError(f"the cluster refuses to cancel {name}: {error}") from error
-        return self._live.learn(_parsed(patched))
+        return self._learn(_parsed(patched))
 
     async def remove(self, name: str, uid: str) -> None:
         """See :meth:`ExecutionBackend.remove <podbook_api.backends.base.ExecutionBackend.remove>`."""
@@ -219,7 +221,13 @@ class KubernetesBackend:
                 self._live.forget(name, known.uid, version_number(known.metadata.resource_version))
             return None
         found = _parse(raw)
-        return None if found is None else self._live.learn(found)
+        return None if found is None else self._learn(found)
+
+    def _learn(self, found: NotebookExecution) -> NotebookExecution:
+        """Take an answer. Returns the newest known state, with the parameters, which the cache does not keep."""
+        known = self._live.learn(found)
+        # Another uid: the name has been given to another execution meanwhile, whose parameters were not read. The answer still was true.
+        return known.with_parameters(found.spec.parameters) if known.uid == found.uid else found
 
     async def _follow(self) -> None:
         """List, then watch for ever: on from where the last watch ended when it ended in order, else from a new list.
@@ -263,7 +271,7 @@ class KubernetesBackend:
         query = {"limit": _PAGE}
         asked_at = self._live.newest
         while True:
-            page = await self._server.request("GET", self._path, query=query)
+            page = await self._server.request("GET", self._path, query=query, parse=parse_without_parameters)
             items.extend(found for raw in page.get("items") or [] if (found := _parse(raw)) is not None)
             metadata = page["metadata"]
             if not metadata.get("continue"):

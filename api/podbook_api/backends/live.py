@@ -25,7 +25,10 @@ def is_settled(execution: NotebookExecution) -> bool:
 
 
 class LiveExecutions:
-    """The cache. Use it on one event loop only; no method blocks."""
+    """The cache. Use it on one event loop only; no method blocks.
+
+    It keeps no parameters: those of a thousand executions would not fit into memory. What it hands out is without them.
+    """
 
     def __init__(self) -> None:
         self._items: dict[str, NotebookExecution] = {}
@@ -63,8 +66,9 @@ class LiveExecutions:
         """Take a state from the watch, or from an answer to this replica; what is older than what is known is ignored.
 
         Returns:
-            The newest known state.
+            The newest known state, without parameters.
         """
+        execution = execution.without_parameters()
         known, number = self._items.get(execution.name), _number(execution)
         self._newest = max(self._newest, number)
         if execution.uid in self._gone:

@@ -17,12 +17,13 @@ from podbook_api.embedded.gate import Gate
 from podbook_api.embedded.judgement import advanced
 from podbook_api.embedded.lifecycle import Lifecycle, Parts
 from podbook_api.embedded.supervisor import StopReport, Supervisor
-from podbook_api.embedded.table import Table
+from podbook_api.embedded.table import Row, Table
 from podbook_api.threads import Threads
 from podbook_core.acceptance import Accepted
 from podbook_core.model import NotebookExecution
 from podbook_core.profiles import Profiles
 from podbook_core.reasons import Reason
+from podbook_core.record import RecordStore
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
 from podbook_core.stored_execution import StoredExecution, needs_newer
 from podbook_core.transitions import Change
@@ -95,6 +96,7 @@ class EmbeddedBackend:
             environment=dict(os.environ if environment is None else environment),
             grace_seconds=grace_seconds,
         )
+        self._records = RecordStore(store)
         self._gate = Gate(store, validator, profiles)
         self._lifecycle = Lifecycle(parts, self._gate, self._table)
         self._supervisor = Supervisor(self._table, self._lifecycle, self._slots)
@@ -154,7 +156,7 @@ class EmbeddedBackend:
     async def get(self, name: str) -> NotebookExecution | None:
         """See :meth:`ExecutionBackend.get <podbook_api.backends.base.ExecutionBackend.get>`."""
         row = self._table.get(name)
-        return None if row is None else row.execution
+        return None if row is None else await self._whole(row)
 
     async def live(self) -> list[NotebookExecution]:
         """See :meth:`ExecutionBackend.live <podbook_api.backends.base.ExecutionBackend.live>`."""
@@ -204,7 +206,7 @@ class EmbeddedBackend:
         name = execution.name
         known = self._table.get(name)
         if known is not None or name in self._arriving:
-            raise AlreadyExistsError(None if known is None else known.execution)
+            raise AlreadyExistsError(None if known is None else await self._whole(known))
         self._check_room()
         self._arriving.add(name)
         try:
@@ -219,12 +221,12 @@ class EmbeddedBackend:
         finally:
             self._arriving.discard(name)
         self._supervisor.wake()
-        return row.execution
+        return row.execution.with_parameters(execution.spec.parameters)
 
     async def _cancel(self, name: str) -> NotebookExecution | None:
         row = self._table.get(name)
         if row is None or row.ended:
-            return None if row is None else row.execution
+            return None if row is None else await self._whole(row)
         if not row.execution.spec.cancel:
             try:
                 await self._table.update(row, _as_cancelled)
@@ -235,7 +237,18 @@ class EmbeddedBackend:
             await asyncio.sleep(0)
             if row.task is not None:
                 await asyncio.wait([row.task], timeout=_CANCEL_SECONDS)
-        return row.execution
+        return await self._whole(row)
+
+    async def _whole(self, row: Row) -> NotebookExecution | None:
+        """The execution of a row with its parameters, from its document, or from its record once it has ended; None when both are gone."""
+        try:
+            found = await self._table.whole(row)
+            if found is None:
+                record = await self._threads.run(self._records.read, row.execution.uid)
+                found = None if record is None else row.execution.with_parameters(record.execution.spec.parameters)
+        except (StoreUnavailableError, ValueError) as error:
+            raise BackendUnavailableError(str(error)) from error
+        return found
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """Carry a change through even when its caller goes away: what was written must also be known here."""

@@ -9,8 +9,9 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,6 +28,10 @@ class DamagedDocument:
 
     file: Path
     problem: str
+
+
+class _GoneError(StoreUnavailableError):
+    """There is no document of this execution."""
 
 
 class Documents:
@@ -58,6 +63,18 @@ class Documents:
                 raise
             self._sync()
 
+    def rewrite(self, execution: NotebookExecution) -> None:
+        """Store the next state of a document, given without parameters: those of the document stay."""
+        # One that somebody removed comes back without: its execution then ends, for its parameters are not those that were accepted.
+        self.write(self.whole(execution) or execution)
+
+    def whole(self, execution: NotebookExecution) -> NotebookExecution | None:
+        """An execution with the parameters of its document, None when that is gone."""
+        try:
+            return execution.with_parameters(self._parameters(execution))
+        except _GoneError:
+            return None
+
     def delete(self, name: str) -> None:
         """Remove a document, durably; no error when there is none."""
         with _translated(f"cannot remove the document of {name}"):
@@ -65,7 +82,7 @@ class Documents:
             self._sync()
 
     def load(self) -> tuple[list[StoredExecution], list[DamagedDocument]]:
-        """Every document. One that cannot be read is put aside as ``<name>.damaged``, and reported: it is never lost or fatal.
+        """Every document, without parameters. One that cannot be read is put aside as ``<name>.damaged``, and reported: never lost or fatal.
 
         One of a newer version is read as far as it is understood, and stays as it is.
         """
@@ -83,7 +100,7 @@ class Documents:
                     except (ValidationError, ValueError) as error:
                         damaged.append(DamagedDocument(self._put_aside(path), _problem(error)))
                     else:
-                        found.append(stored)
+                        found.append(replace(stored, execution=stored.execution.without_parameters()))
         return found, damaged
 
     def check(self) -> None:
@@ -92,6 +109,19 @@ class Documents:
             probe = self._folder / ".probe.tmp"  # no execution can have this name
             probe.write_bytes(b"check")
             probe.unlink()
+
+    def _parameters(self, execution: NotebookExecution) -> dict[str, Any]:
+        with _translated(f"cannot read the document of {execution.name}"):
+            try:
+                raw = json.loads(self._path(execution.name).read_bytes())
+                if raw["metadata"]["uid"] != execution.uid:
+                    raise _GoneError(f"the document of {execution.name} is of another execution")
+                parameters: dict[str, Any] = raw["spec"].get("parameters", {})
+            except FileNotFoundError as error:
+                raise _GoneError(f"the document of {execution.name} is gone") from error
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise StoreUnavailableError(f"the document of {execution.name} is damaged ({type(error).__name__})") from error
+        return parameters
 
     def _put_aside(self, path: Path) -> Path:
         target = path.with_suffix(".damaged")

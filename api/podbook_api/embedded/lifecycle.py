@@ -153,12 +153,13 @@ class Lifecycle:
         if row.cancel.is_set():
             await self._close(row, End(Reason.CANCELLED, "cancelled before it started"), None)
             return None
-        decision = await self._parts.threads.run(self._gate.accept, row.execution)
+        whole = await self._whole(row)
+        decision = await self._parts.threads.run(self._gate.accept, whole)
         if isinstance(decision, Refused):
             await self._close(row, End(decision.reason, decision.message), None)
             return None
         folder = AttemptFolder(self._parts.data.work, row.execution.uid, uuid.uuid4().hex)
-        task = build_task(row.execution, decision, self._parts.data.store)
+        task = build_task(whole, decision, self._parts.data.store)
         try:
             await self._parts.threads.run(folder.prepare, task)
         except OSError as error:
@@ -254,11 +255,18 @@ class Lifecycle:
     async def _close(self, row: Row, end: End, manifest: AttemptManifest | None) -> None:
         now = self._parts.clock()
         change = change_at_end(end, manifest)
-        final = self._table.stamp(advanced(with_attempt(row.execution, None), change, now))
+        final = self._table.stamp(advanced(with_attempt(await self._whole(row), None), change, now))
         record = await self._parts.threads.run(self._records.close, final, manifest)
         await self._clear(row)
         await self._table.end(row, record.execution)
         _LOG.info("%s ended: %s", row.execution.name, record.execution.status.reason)
+
+    async def _whole(self, row: Row) -> NotebookExecution:
+        """The execution with its parameters. Where somebody removed its document, it ends without them rather than never."""
+        found = await self._table.whole(row)
+        if found is None:
+            _LOG.error("the document of %s is gone, and its parameters with it", row.execution.name)
+        return found or row.execution
 
     async def _clear(self, row: Row) -> None:
         await self._parts.threads.run(AttemptFolder(self._parts.data.work, row.execution.uid, "-").remove_all)

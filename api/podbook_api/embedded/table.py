@@ -1,4 +1,7 @@
-"""Live executions in memory, as their documents say, with everyone who follows them. Lives on one event loop."""
+"""Live executions in memory, as their documents say, with everyone who follows them. Lives on one event loop.
+
+Parameters stay in the documents: those of a thousand executions would not fit into memory.
+"""
 
 import asyncio
 import time
@@ -19,6 +22,7 @@ class Row:
 
     def __init__(self, execution: NotebookExecution) -> None:
         self.execution = execution
+        """Without parameters; :meth:`Table.whole` has them."""
         self.writing = asyncio.Lock()
         """Held while its document is written: writes of one document keep their order."""
         self.cancel = asyncio.Event()
@@ -86,6 +90,7 @@ class Table:
 
     def adopt(self, execution: NotebookExecution) -> Row:
         """Take in an execution whose document is written already."""
+        execution = execution.without_parameters()
         known = int(execution.metadata.resource_version or 0)
         self._version = max(self._version, known)
         row = Row(execution)
@@ -116,8 +121,18 @@ class Table:
         async with row.writing:
             if row.ended:
                 return row.execution  # its document is gone, and must not come back
-            await self._threads.run(self._documents.write, self.stamp(change(row.execution)))
+            await self._threads.run(self._documents.rewrite, self.stamp(change(row.execution)))
             return self.show(row, change)
+
+    async def whole(self, row: Row) -> NotebookExecution | None:
+        """The present state with its parameters, None when its document is gone: then there is a record.
+
+        Raises:
+            StoreUnavailableError: the document cannot be read.
+        """
+        found = await self._threads.run(self._documents.whole, row.execution)
+        # Progress may have come meanwhile.
+        return None if found is None else row.execution.with_parameters(found.spec.parameters)
 
     def show(self, row: Row, change: Change) -> NotebookExecution:
         """Show a next state without writing it: for progress, which a restart may forget."""
@@ -136,8 +151,8 @@ class Table:
         """
         async with row.writing:
             await self._threads.run(self._documents.delete, final.name)
-            row.execution = final
-            self._tell(final.name, final)
+            row.execution = final.without_parameters()
+            self._tell(final.name, row.execution)
             for follower in self._followers.get(final.name, set()):
                 follower.closed = True
 

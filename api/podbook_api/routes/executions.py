@@ -1,6 +1,7 @@
 """Executions: created, read, listed, cancelled, run again, removed."""
 
 import json
+from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -33,6 +34,17 @@ from podbook_core.store.keys import input_key
 __all__ = ["created_response", "router"]
 
 router = APIRouter(prefix="/v1", tags=["executions"])
+_USUAL, _MOST_FULL = 50, 20
+"""Items of a page where the caller does not say, and the most of whole ones."""
+
+
+class ListView(StrEnum):
+    """How much of each execution a list tells."""
+
+    SUMMARY = "summary"
+    FULL = "full"
+
+
 _BODIES: dict[str, Any] = {
     "requestBody": {
         "content": {
@@ -161,7 +173,13 @@ async def list_executions(
     label: Annotated[
         list[str] | None, Query(max_length=10, description="`key=value`, repeated: with all of these labels only.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=200, description="Most items of a page.")] = 50,
+    limit: Annotated[
+        int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
+    ] = None,
+    view: Annotated[
+        ListView,
+        Query(description=f"`summary`: items without `spec.parameters`; `full`: whole ones, at most {_MOST_FULL} a page."),
+    ] = ListView.SUMMARY,
     cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the page before.")] = None,
 ) -> Response:
     """List the caller's executions (all of them with a scope on `executions/*`), live and past ones together.
@@ -169,13 +187,28 @@ async def list_executions(
     A page may be short, or empty, and still have a nextCursor: the search goes on there. While the place where executions run cannot be
     reached, the answer is 503 with Retry-After; only a list of ends (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end)
     is told then, from what is stored.
+
+    Items have no `spec.parameters`, which may be 256 KiB each: read an execution by its id, or ask for `view=full`.
     """
+    full = view is ListView.FULL
+    limit = limit or (_MOST_FULL if full else _USUAL)
+    if full and limit > _MOST_FULL:
+        raise ProblemError(
+            422,
+            Code.INVALID_REQUEST,
+            f"limit may be at most {_MOST_FULL} with view=full; follow nextCursor, or leave out view for up to 200 items a page",
+            errors=[FieldError(path="/query/limit", problem="is too large for view=full", expected=f"at most {_MOST_FULL}")],
+        )
     labels = dict(_label(text) for text in label or ())
     page = await parts.executions.page(caller, Filters(notebook, phase, reason, labels), limit=limit, cursor=cursor)
-    document: dict[str, Any] = {"items": [execution_document(item) for item in page.items]}
-    if page.next_cursor is not None:
-        document["nextCursor"] = page.next_cursor
-    return JSONResponse(document)
+    items = []
+    for item in page.items:
+        shown = await parts.executions.whole(item) if full else item
+        if shown is not None:
+            # Each at once as text: the parameters of one at a time are in memory.
+            items.append(json.dumps(execution_document(shown, parameters=full), ensure_ascii=False, separators=(",", ":")))
+    end = "" if page.next_cursor is None else f',"nextCursor":{json.dumps(page.next_cursor)}'
+    return Response(f'{{"items":[{",".join(items)}]{end}}}'.encode(), media_type="application/json")
 
 
 def _label(text: str) -> tuple[str, str]:

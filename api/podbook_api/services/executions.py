@@ -27,7 +27,10 @@ SCANNED_PER_PAGE = 2000
 """Index entries one page may look at; a page may be short, or even empty, and still have a next one."""
 _CHUNK = 200
 _ENDS = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
-_RECORDS_KEPT = 256
+_KEPT_BYTES = 32 * 1024**2
+"""Memory for what is remembered of records."""
+_MEMORY_PER_BYTE = 8
+"""Bytes of memory that a byte of a record's JSON takes once it is read, without parameters (measured: 4 to 7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a list. ``next_cursor`` is None on the last page."""
+    """Part of a list, without parameters. ``next_cursor`` is None on the last page."""
 
     items: Sequence[NotebookExecution]
     next_cursor: str | None
@@ -81,7 +84,7 @@ class ExecutionService:
         self._records = RecordStore(context.store)
         self._readable = ReadableRecords(context.store)
         self._threads = threads
-        self._kept: LruCache[str, Record] = LruCache(_RECORDS_KEPT)
+        self._kept: LruCache[str, Record] = LruCache(_KEPT_BYTES, cost=_memory_of)
 
     async def find(self, caller: Caller, name: str, action: str = "read") -> NotebookExecution:
         """An execution by its name, alive or from its record.
@@ -117,7 +120,7 @@ class ExecutionService:
         return await self._threads.run(self._readable.read_by_name, name)
 
     async def record_of(self, execution: NotebookExecution) -> Record | None:
-        """The record of one execution, None while it has none."""
+        """The record of one execution, without its parameters; None while it has none."""
         return await self._threads.run(self._read, execution.uid)
 
     async def record_again(self, execution: NotebookExecution) -> Record | None:
@@ -136,7 +139,10 @@ class ExecutionService:
         try:
             with anyio.move_on_after(seconds):
                 async with self._context.backend.watch(execution.name) as changes:
-                    async for latest in changes:
+                    async for state in changes:
+                        if state.uid != execution.uid:
+                            break  # its name is another one's by now
+                        latest = state.with_parameters(execution.spec.parameters)
                         if is_settled(latest):
                             return latest
             if is_settled(latest):
@@ -146,7 +152,16 @@ class ExecutionService:
         except (BackendUnavailableError, StoreUnavailableError) as error:
             _log.warning("execution %s cannot be waited for: %s", execution.name, error)
             return latest
-        return latest if record is None else record.execution
+        return latest if record is None else record.execution.with_parameters(execution.spec.parameters)
+
+    async def whole(self, listed: NotebookExecution) -> NotebookExecution | None:
+        """An execution of a :class:`Page` with its parameters, None when it has gone since."""
+        if is_settled(listed):
+            record = await self._threads.run(self._readable.read, listed.uid)
+            if record is not None:
+                return listed.with_parameters(record.execution.spec.parameters)
+        found = await self.lookup(listed.name)
+        return None if found is None or found.uid != listed.uid else listed.with_parameters(found.spec.parameters)
 
     async def page(self, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page:
         """One page of executions, newest first, live and past in one list.
@@ -257,11 +272,11 @@ class ExecutionService:
         return list(zip(entries, await gather(calls, self._threads), strict=True))
 
     def _read(self, uid: str) -> Record | None:
-        """A record, which does not change once it is there, but by ``reindex``: see :meth:`record_again`."""
+        """A record without parameters, which does not change once it is there, but by ``reindex``: see :meth:`record_again`."""
         known = self._kept.get(uid)
         if known is not None:
             return known
-        found = self._readable.read(uid)
+        found = self._readable.read_summary(uid)
         if found is not None:
             self._kept.put(uid, found)
         return found
@@ -285,6 +300,11 @@ def not_finished(execution: NotebookExecution, advice: str) -> ProblemError:
         reason=str(status.reason),
         execution=execution.name,
     )
+
+
+def _memory_of(record: Record) -> int:
+    """Bytes that a record without parameters takes."""
+    return _MEMORY_PER_BYTE * len(record.model_dump_json(exclude_none=True))
 
 
 def _entry(execution: NotebookExecution) -> Entry:

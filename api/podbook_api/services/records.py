@@ -25,6 +25,14 @@ class ReadableRecords:
             _log.error("the record of %s cannot be read (%s)", uid, type(error).__name__)
             return None
 
+    def read_summary(self, uid: str) -> Record | None:
+        """The same without the execution's parameters."""
+        try:
+            return self._records.read_summary(uid)
+        except ValueError as error:
+            _log.error("the record of %s cannot be read (%s)", uid, type(error).__name__)
+            return None
+
     def read_by_name(self, name: str) -> Record | None:
         """The record of the newest ended execution of a name, None when there is none.
 

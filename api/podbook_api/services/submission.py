@@ -1,14 +1,14 @@
 """How an execution comes to be: checked against the contract, made once for each idempotency key, created in the backend."""
 
-import asyncio
+import logging
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from podbook_api.backends.base import AlreadyExistsError
+from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError
 from podbook_api.context import Context
+from podbook_api.keyed_locks import KeyedLocks
 from podbook_api.keys import Caller
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.services import idempotency
@@ -17,11 +17,11 @@ from podbook_api.services.notebooks import NotebookService
 from podbook_api.threads import Threads
 from podbook_core.acceptance import Accepted, Refused, accept
 from podbook_core.digests import canonical_json, digest_json
+from podbook_core.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
 from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.names import (
     LABEL_KEY_LENGTH,
     execution_name,
-    execution_name_for_key,
     idempotency_digest,
     is_label_key,
     is_label_value,
@@ -29,12 +29,20 @@ from podbook_core.names import (
 )
 from podbook_core.profiles import DEFAULT_PROFILE
 from podbook_core.reasons import Reason
+from podbook_core.store.base import StoreError
 from podbook_core.store.keys import input_key
 from podbook_core.versions import Version
 
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 
+_log = logging.getLogger(__name__)
 _OWN_LABELS = "podbook.dev/"
+_TURNS = 6
+"""How often a request with a key looks again at what other replicas made of it. Four are the most that one replica alone needs."""
+_CHECK_PATIENCE = 30.0
+"""How long a request may wait for the requests before it that are checked against the same contract, in seconds."""
+_CHECKS_PER_VERSION = 2
+"""How many threads one contract may hold: one whose check is under way, and one that is ready to follow."""
 _LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 _LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; before it, if anything, a DNS subdomain in lower case and '/'"
 
@@ -75,7 +83,8 @@ class Submitter:
         self._context = context
         self._notebooks, self._executions = notebooks, executions
         self._threads, self._checks = threads, checks
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: KeyedLocks[str] = KeyedLocks()
+        self._turns: KeyedLocks[tuple[str, str]] = KeyedLocks(patience=_CHECK_PATIENCE, places=_CHECKS_PER_VERSION)
 
     async def check(self, caller: Caller, wish: Wish) -> Accepted:
         """Whether it could run, and as what; nothing is created.
@@ -102,7 +111,9 @@ class Submitter:
             )
         version = await self._notebooks.version(spec.notebook.name, spec.notebook.version)
         wanted = spec.model_copy(update={"submitted_by": caller.id})
-        decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
+        # Whoever waits for a slow contract waits here, and not in one of the threads, which are everybody's.
+        async with self._turns.turn((spec.notebook.name, version.version if version else "")):
+            decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
         if isinstance(decision, Refused):
             raise self._refusal(decision, spec, version)
         return decision
@@ -122,58 +133,75 @@ class Submitter:
         digest = idempotency_digest(caller.id or "", name, wish.key)
         # Within this process the lookup and the creation are one step: a run that is created, ends and leaves the backend between
         # them would otherwise be made twice.
-        async with self._locked(digest):
+        async with self._locks.turn(digest):
             return await self._submit_once(caller, wish, digest)
 
     async def _submit_once(self, caller: Caller, wish: Wish, digest: str) -> Submitted:
-        now = self._context.clock()
         body = digest_json({"spec": wish.spec.document(), "labels": dict(wish.labels)})
-        known = await self._threads.run(idempotency.read, self._context.store, digest)
-        replacing: str | None = None
-        if known is not None:
-            entry, etag = known
-            execution = await self._executions.lookup(entry.name)
-            if idempotency.expired(entry, execution, now=now):
-                replacing = etag
-            else:
-                self._same_body(entry, body)
-                if execution is not None:
-                    return Submitted(execution, replayed=True)
-        accepted = await self._check(caller, wish)
-        mine = idempotency.Entry(body, execution_name_for_key(wish.spec.notebook.name, digest), now)
-        if known is None or replacing is not None:
-            winner = await self._threads.run(idempotency.claim, self._context.store, digest, mine, replacing=replacing)
-            self._same_body(winner, body)
-        return await self._create(caller, wish, accepted, mine.name)
+        accepted: Accepted | None = None
+        for _ in range(_TURNS):
+            known = await self._threads.run(idempotency.read, self._context.store, digest)
+            entry, etag = (None, None) if known is None else known
+            execution = None if entry is None else await self._executions.lookup(entry.name)
+            wanted = self._execution(caller, wish, name="" if entry is None else entry.name, body=body)
+            decision = decide(entry, execution, wanted, digest=digest, now=self._context.clock())
+            if isinstance(decision, Replay):
+                return Submitted(decision.execution, replayed=True)
+            if isinstance(decision, Reused):
+                raise _reused(decision)
+            # What is refused takes no key.
+            accepted = accepted or await self._check(caller, wish)
+            if isinstance(decision, Take):
+                await self._threads.run(idempotency.claim, self._context.store, digest, decision.entry, replacing=etag)
+                continue
+            try:
+                return await self._create(caller, wish, accepted, decision.name, body=body)
+            except AlreadyExistsError:
+                continue  # another replica was faster, or what is there is another request's: the next look tells
+            except Exception:
+                await self._release(digest, decision.name)
+                raise
+        raise BackendUnavailableError("what an idempotency key leads to keeps changing", retry_after=1)
 
-    async def _create(self, caller: Caller, wish: Wish, accepted: Accepted, name: str) -> Submitted:
+    async def _release(self, digest: str, name: str) -> None:
+        """Give a key back. Where that fails, it stays with the request that took it, until it expires."""
+        try:
+            await self._threads.run(idempotency.release, self._context.store, digest, name)
+        except (StoreError, ValueError) as error:
+            _log.warning("an idempotency key could not be given back: %s", error)
+
+    async def _create(self, caller: Caller, wish: Wish, accepted: Accepted, name: str, *, body: str | None = None) -> Submitted:
         for upload in wish.uploads:
             await self._threads.run(
                 self._context.store.put, input_key(upload.file.sha256), upload.content, media_type=upload.file.media_type
             )
-        notebook = wish.spec.notebook.name
-        own = {f"{_OWN_LABELS}notebook": label_value(notebook)}
+        # What was checked is what runs, whatever is published meanwhile.
+        execution = self._execution(caller, wish, name=name, body=body, version=accepted.version.version)
+        return Submitted(await self._context.backend.create(execution), replayed=False)
+
+    def _execution(
+        self, caller: Caller, wish: Wish, *, name: str, body: str | None, version: str | None = None
+    ) -> NotebookExecution:
+        """What a wish asks for, as it is handed to the backend."""
+        notebook = wish.spec.notebook
+        own = {f"{_OWN_LABELS}notebook": label_value(notebook.name)}
         if caller.id is not None:
             own[f"{_OWN_LABELS}submitter"] = label_value(caller.id)
-        execution = NotebookExecution(
-            metadata=Metadata(name=name, namespace=self._context.settings.namespace, labels={**wish.labels, **own}),
+        return NotebookExecution(
+            metadata=Metadata(
+                name=name or execution_name(notebook.name),
+                namespace=self._context.settings.namespace,
+                labels={**wish.labels, **own},
+                annotations={} if body is None else {REQUEST_ANNOTATION: body},
+            ),
             spec=wish.spec.model_copy(
                 update={
-                    # What was checked is what runs, whatever is published meanwhile.
-                    "notebook": NotebookRef(name=notebook, version=accepted.version.version),
+                    "notebook": NotebookRef(name=notebook.name, version=version or notebook.version),
                     "submitted_by": caller.id,
                     "cancel": False,
                 }
             ),
         )
-        try:
-            return Submitted(await self._context.backend.create(execution), replayed=False)
-        except AlreadyExistsError as error:
-            # Only a name made of an idempotency key meets itself: another replica was faster with the same request.
-            existing = error.existing or await self._executions.lookup(name)
-            if existing is None:
-                raise
-            return Submitted(existing, replayed=True)
 
     def _authorise(self, caller: Caller, name: str) -> None:
         if caller.may("notebooks", name, "run"):
@@ -183,15 +211,6 @@ class Submitter:
         raise ProblemError(
             403, Code.FORBIDDEN, f"this key lacks the scope notebooks/{name}/run (whether such a notebook exists is not said)"
         )
-
-    def _same_body(self, entry: idempotency.Entry, body: str) -> None:
-        if entry.body_digest != body:
-            raise ProblemError(
-                422,
-                Code.IDEMPOTENCY_KEY_REUSED,
-                f"this Idempotency-Key was first used at {entry.time.isoformat(timespec='seconds')} with another request; "
-                "take a new key for a new request",
-            )
 
     def _refusal(self, refused: Refused, spec: Spec, version: Version | None) -> ProblemError:
         """The problem of a refusal; what the caller cannot mend is the platform's fault."""
@@ -207,17 +226,14 @@ class Submitter:
             return ProblemError(422, Code.UNKNOWN_PROFILE, refused.message)
         return ProblemError(503, Code.CONFIGURATION_ERROR, refused.message)
 
-    @asynccontextmanager
-    async def _locked(self, name: str) -> AsyncIterator[None]:
-        lock, users = self._locks.get(name, (asyncio.Lock(), 0))
-        self._locks[name] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop(name)
-            if users > 1:
-                self._locks[name] = (lock, users - 1)
+
+def _reused(decision: Reused) -> ProblemError:
+    return ProblemError(
+        422,
+        Code.IDEMPOTENCY_KEY_REUSED,
+        f"this Idempotency-Key was first used at {decision.since.isoformat(timespec='seconds')} with another request; "
+        "take a new key for a new request",
+    )
 
 
 def label_errors(labels: Mapping[str, str]) -> list[FieldError]:

@@ -30,7 +30,7 @@ _ARTIFACTS = ("output", "html", "report", "notebook", "logs")
 @connected
 def list_(client: Client, *, notebook: str | None, phase: str | None, labels: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List executions, newest first, running and ended alike."""
-    found = list(client.list(notebook=notebook, phase=phase, labels=parse_labels(labels), limit=limit))
+    found = list(client.list(notebook=notebook, phase=phase, labels=parse_labels(labels), limit=limit, full=as_json))
     if as_json:
         click.echo(json.dumps([item.document for item in found], ensure_ascii=False, indent=2))
     elif found:

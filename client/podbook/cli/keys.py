@@ -98,6 +98,7 @@ def revoke(key_id: str, path: Path) -> None:
             raise Failure(f"there is no key {key_id} in {path}")
         file.entries[:] = left
     click.echo(f"Revoked key {key_id}")
+    click.echo(f"Its executions belong to the name {key_id}: a new key of that name would have them all.", err=True)
 
 
 def expiry(text: str, now: datetime) -> datetime:
