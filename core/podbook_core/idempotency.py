@@ -6,17 +6,18 @@ execution itself is the lock; and the execution says which request made it, so t
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from podbook_core.model import NotebookExecution, NotebookRef, Spec
 from podbook_core.names import execution_name_for_key
-from podbook_core.retention import idempotency_over
 
-__all__ = ["REQUEST_ANNOTATION", "Create", "Decision", "Entry", "Replay", "Reused", "Take", "decide", "expired"]
+__all__ = ["REQUEST_ANNOTATION", "Create", "Decision", "Entry", "Replay", "Reused", "Take", "decide", "expired", "idempotency_over"]
 
 REQUEST_ANNOTATION = "podbook.dev/request-digest"
 """Annotation of an execution that an idempotency key made: digest of the request."""
+KEPT_AFTER_END = timedelta(hours=24)
+"""How long after the end of its execution an idempotency key leads to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +142,17 @@ def _fixed(spec: Spec) -> Spec:
     return spec.model_copy(
         update={"notebook": NotebookRef(name=spec.notebook.name), "cancel": False, "ttl_seconds_after_finished": None}
     )
+
+
+def idempotency_over(ended: datetime | None, used: datetime, *, alive: bool, now: datetime) -> bool:
+    """Whether an idempotency key may be used for something else.
+
+    Args:
+        ended: when its execution ended; None when there is no record of one.
+        used: when the key was first used.
+        alive: its execution has not ended.
+        now: the present.
+    """
+    if alive:
+        return False
+    return (ended or used) + KEPT_AFTER_END <= now

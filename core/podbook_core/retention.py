@@ -6,10 +6,8 @@ from datetime import datetime, timedelta
 from podbook_core.history import Entry, milliseconds
 from podbook_core.store.keys import EXECUTIONS
 
-__all__ = ["IDEMPOTENCY_KEPT", "ORPHAN_AGE", "idempotency_over", "may_be_expired", "orphaned_executions", "retention_over"]
+__all__ = ["ORPHAN_AGE", "may_be_expired", "orphaned_executions", "retention_over"]
 
-IDEMPOTENCY_KEPT = timedelta(hours=24)
-"""How long after the end of its execution an idempotency key leads to it."""
 ORPHAN_AGE = timedelta(hours=24)
 """Age from which something that nothing refers to is taken for forgotten, and not for just being written."""
 
@@ -22,20 +20,6 @@ def may_be_expired(entry: Entry, *, now: datetime, days: int) -> bool:
 def retention_over(ended: datetime | None, created: datetime, *, now: datetime, days: int) -> bool:
     """Whether an ended execution has been kept long enough, counted from its end."""
     return (ended or created) <= now - timedelta(days=days)
-
-
-def idempotency_over(ended: datetime | None, used: datetime, *, alive: bool, now: datetime) -> bool:
-    """Whether an idempotency key may be used for something else.
-
-    Args:
-        ended: when its execution ended; None when there is no record of one.
-        used: when the key was first used.
-        alive: its execution has not ended.
-        now: the present.
-    """
-    if alive:
-        return False
-    return (ended or used) + IDEMPOTENCY_KEPT <= now
 
 
 def orphaned_executions(keys: Iterable[str], alive: Collection[str]) -> set[str]:

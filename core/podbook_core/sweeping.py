@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 from podbook_core import history, retention
-from podbook_core.idempotency import Entry
+from podbook_core.idempotency import Entry, idempotency_over
 from podbook_core.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
 from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key, record_key
@@ -84,7 +84,7 @@ class StoreSweep:
             except ValueError:
                 continue  # nobody can say when it ended
             ended = None if record is None else record.execution.status.completion_time
-            if retention.idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
+            if idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
                 self._store.delete(idempotency_key(digest))
                 removed += 1
         return removed
