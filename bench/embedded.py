@@ -25,12 +25,12 @@ import httpx
 import psutil
 from bench import report, runner
 
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import execution_name
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.transitions import Change, advance
+from podbook_core.text.names import execution_name
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/explanation/benchmark.md"
 PROGRAMS = {

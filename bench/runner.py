@@ -23,7 +23,7 @@ from typing import Any
 
 import podbook_core
 import podbook_runner
-from podbook_core.task import Destination, Source, Task
+from podbook_core.execution.task import Destination, Source, Task
 
 NOTEBOOK: dict[str, Any] = {
     "nbformat": 4,

@@ -25,12 +25,12 @@ from bench.kubernetes_api import Connection
 from bench.report import Row
 from tests.e2e.samples import SAMPLES
 
-from podbook_core.attempt import AttemptManifest, StoredFile
-from podbook_core.contract import parse_contract
-from podbook_core.digests import sha256_hex
+from podbook_core.execution.manifest import AttemptManifest, StoredFile
+from podbook_core.notebook.contract import parse_contract
+from podbook_core.notebook.versions import VersionStore, build_bundle
 from podbook_core.store.keys import attempt_prefix, result_key
 from podbook_core.store.s3 import S3Settings, S3Store
-from podbook_core.versions import VersionStore, build_bundle
+from podbook_core.text.digests import sha256_hex
 
 __all__ = ["simulate"]
 

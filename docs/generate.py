@@ -23,11 +23,11 @@ from podbook_api.embedded.app import build_embedded
 from podbook_api.metrics import Metrics as ApiMetrics
 from podbook_api.openapi import NotebookSchema, build_document
 from podbook_api.settings import ApiSettings
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.profiles import Profile
+from podbook_core.execution.reasons import REASONS, ExitCode, Reason
 from podbook_core.json_logs import FIELDS
-from podbook_core.model import NotebookExecution
-from podbook_core.profiles import Profile
-from podbook_core.reasons import REASONS, ExitCode, Reason
-from podbook_core.versions import VersionStore
+from podbook_core.notebook.versions import VersionStore
 from podbook_operator.crd import render_crd
 from podbook_operator.metrics import Metrics as OperatorMetrics
 from podbook_operator.settings import Settings as OperatorSettings

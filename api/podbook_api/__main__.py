@@ -18,10 +18,10 @@ from podbook_api.links import InvalidSecretError, LinkSigner
 from podbook_api.logs import set_up_logging
 from podbook_api.settings import ApiSettings
 from podbook_core.environment import wrong_variables
-from podbook_core.profiles import ProfilesError, read_profiles_file
+from podbook_core.execution.profiles import ProfilesError, read_profiles_file
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Store
-from podbook_core.validation import ContractValidator
 
 __all__ = ["SetupError", "build_context", "main"]
 

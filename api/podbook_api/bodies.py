@@ -17,9 +17,9 @@ from starlette.datastructures import UploadFile
 from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.resources import ExecutionOptions
 from podbook_api.services.submission import Upload, temporary_file
-from podbook_core.digests import canonical_json
-from podbook_core.model import InputFile
-from podbook_core.nesting import MAX_NESTING, nested_too_deeply
+from podbook_core.execution.model import InputFile
+from podbook_core.text.digests import canonical_json
+from podbook_core.text.json_depth import MAX_NESTING, nested_too_deeply
 
 __all__ = ["RunBody", "is_json", "parameters_from_fields", "parse_json", "read_json", "read_run_body"]
 

@@ -9,9 +9,9 @@ from podbook_api.backends.base import ExecutionBackend
 from podbook_api.keys import Keys
 from podbook_api.links import LinkSigner
 from podbook_api.settings import ApiSettings
-from podbook_core.profiles import Profiles
+from podbook_core.execution.profiles import Profiles
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectStore
-from podbook_core.validation import ContractValidator
 
 __all__ = ["Catalogue", "Context", "NoFolder", "utc_now"]
 

@@ -23,7 +23,7 @@ from podbook_api.services.idempotency import is_idempotency_key
 from podbook_api.services.notebooks import NotebookService
 from podbook_api.services.results import ResultService
 from podbook_api.services.submission import Submitter
-from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
+from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 __all__ = [
     "CallerDep",

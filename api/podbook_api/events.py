@@ -19,10 +19,10 @@ from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
 from podbook_api.problems import Code
 from podbook_api.services.executions import ExecutionService, is_settled
 from podbook_api.services.results import ResultService
-from podbook_core.digests import digest_json
-from podbook_core.model import NotebookExecution, Progress
-from podbook_core.reasons import Reason
+from podbook_core.execution.model import NotebookExecution, Progress
+from podbook_core.execution.reasons import Reason
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.text.digests import digest_json
 
 __all__ = ["EventHub", "State", "state_events", "state_id"]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from podbook_core.validation import ValidationBusyError
+from podbook_core.schema.validation import ValidationBusyError
 
 __all__ = ["KeyedLocks"]
 

@@ -14,8 +14,8 @@ from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
 from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, MissingRightError, QueueFullError
+from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.validation import ValidationBusyError
 
 __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
 

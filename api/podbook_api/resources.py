@@ -7,9 +7,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from podbook_api.links import MAX_LINK_SECONDS
-from podbook_core.model import InputFile, NotebookExecution, Outputs, Resolved, Spec, Status
-from podbook_core.names import LABEL_KEY, LABEL_KEY_LENGTH, LABEL_VALUE, LABEL_VALUE_LENGTH
+from podbook_core.execution.model import InputFile, NotebookExecution, Outputs, Resolved, Spec, Status
 from podbook_core.store.keys import FILES_FOLDER
+from podbook_core.text.names import LABEL_KEY, LABEL_KEY_LENGTH, LABEL_VALUE, LABEL_VALUE_LENGTH
 
 __all__ = [
     "CreateExecution",

@@ -280,7 +280,7 @@ class Client(Results):
             folder: the notebooks folder; below it, ``sub/nested.ipynb`` is published as ``sub.nested``.
 
         Raises:
-            podbook_core.source.SourceError: what lies on disk cannot be published; says where and why.
+            podbook_core.notebook.folder.SourceError: what lies on disk cannot be published; says where and why.
             InvalidRequestError: the server found the notebook or its contract wanting.
         """
         source = read_publication(Path(path), name=name, folder=None if folder is None else Path(folder))

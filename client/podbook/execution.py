@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from podbook.errors import ExecutionFailed
-from podbook_core.reasons import Phase
+from podbook_core.execution.reasons import Phase
 
 __all__ = ["CellError", "Event", "Execution", "File", "Notebook", "Progress", "Published"]
 

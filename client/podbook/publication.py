@@ -4,7 +4,7 @@ import mimetypes
 from pathlib import Path
 
 from podbook.transport import Part
-from podbook_core.source import Source, read_source
+from podbook_core.notebook.folder import Source, read_source
 
 __all__ = ["publication_parts", "read_publication"]
 
@@ -18,7 +18,7 @@ def read_publication(path: Path, *, name: str | None = None, folder: Path | None
         folder: the notebooks folder; the notebook's own when absent.
 
     Raises:
-        podbook_core.source.SourceError: with place and problem.
+        podbook_core.notebook.folder.SourceError: with place and problem.
     """
     return read_source(folder if folder is not None else path.parent, path, name=name)
 

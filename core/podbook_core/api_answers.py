@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from podbook_core.nesting import parse_document
+from podbook_core.text.json_depth import parse_document
 
 __all__ = ["Meaning", "classify", "message_of", "missing_right"]
 

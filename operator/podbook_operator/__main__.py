@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from podbook_core.environment import wrong_variables
-from podbook_core.profiles import ProfilesError
+from podbook_core.execution.profiles import ProfilesError
 from podbook_core.store.base import StoreUnavailableError
 from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.logs import set_up_logging

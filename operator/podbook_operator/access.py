@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from podbook_core.model import ATTEMPTS_LIMIT, NotebookExecution
+from podbook_core.execution.model import ATTEMPTS_LIMIT, NotebookExecution
+from podbook_core.execution.task import Destination, InputSource, Source, Task
+from podbook_core.notebook.versions import Version
 from podbook_core.store.keys import attempts_prefix, input_key
-from podbook_core.task import Destination, InputSource, Source, Task
-from podbook_core.versions import Version
 from podbook_operator.situation import LONGEST_BACK_OFF
 
 __all__ = ["MAX_VALIDITY", "Signed", "Signer", "build_task", "validity_seconds"]

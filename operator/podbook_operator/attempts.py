@@ -1,13 +1,13 @@
 """What the attempts of an execution say about it: those whose pods are there, and those that left no more than a manifest. Pure.
 
-What follows from the end of one attempt is in :mod:`podbook_core.verdict`; here is which attempt of how many it was, and what a pod adds.
+What follows from the end of one attempt is in :mod:`podbook_core.execution.verdict`; here is which attempt of how many it was, and what a pod adds.
 """
 
 from collections.abc import Sequence
 
-from podbook_core.model import ATTEMPTS_LIMIT, Status
-from podbook_core.reasons import INTERRUPTED, ExitCode, Reason
-from podbook_core.verdict import Again, AttemptEnd, End, judge
+from podbook_core.execution.model import ATTEMPTS_LIMIT, Status
+from podbook_core.execution.reasons import INTERRUPTED, ExitCode, Reason
+from podbook_core.execution.verdict import Again, AttemptEnd, End, judge
 from podbook_operator.decisions import Finish
 from podbook_operator.observe import PodFacts, termination_message
 from podbook_operator.situation import Situation

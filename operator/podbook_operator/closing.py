@@ -12,12 +12,12 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution
-from podbook_core.names import secret_name
-from podbook_core.reasons import Reason
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import advance, change_at_end, mark_stored
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.transitions import advance, change_at_end, mark_stored
+from podbook_core.text.names import secret_name
 from podbook_operator.attempts import attempts_begun
 from podbook_operator.cluster import Cluster, RefusedError
 from podbook_operator.decisions import Finish

@@ -16,7 +16,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from podbook_core import API_GROUP, API_VERSION, PLURAL
 from podbook_core.api_answers import Meaning, classify, message_of
-from podbook_core.nesting import parse_document
+from podbook_core.text.json_depth import parse_document
 
 __all__ = [
     "Cluster",

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
-from podbook_core.model import Document, Spec, Status
-from podbook_core.names import EXECUTION_NAME
+from podbook_core.execution.model import Document, Spec, Status
+from podbook_core.text.names import EXECUTION_NAME
 
 __all__ = ["build_crd", "main", "structural_schema"]
 
@@ -32,7 +32,9 @@ _KEPT = (
 """Keywords that mean the same in JSON Schema and in a structural schema."""
 _MUTABLE = ("cancel", "ttlSecondsAfterFinished")
 """The parts of a spec that may change."""
-_HEADER = "# Generated from the model by `python -m podbook_operator.crd`. Change core/podbook_core/model.py, not this file.\n"
+_HEADER = (
+    "# Generated from the model by `python -m podbook_operator.crd`. Change core/podbook_core/execution/model.py, not this file.\n"
+)
 
 
 def structural_schema(model: type[Document]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ look at the facts.
 from dataclasses import dataclass
 from datetime import datetime
 
-from podbook_core.transitions import Change
-from podbook_core.verdict import End
+from podbook_core.execution.transitions import Change
+from podbook_core.execution.verdict import End
 
 __all__ = [
     "Accept",

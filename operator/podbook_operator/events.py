@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from podbook_core import API_GROUP, API_VERSION, KIND
-from podbook_core.model import NotebookExecution, Status
-from podbook_core.reasons import Phase
+from podbook_core.execution.model import NotebookExecution, Status
+from podbook_core.execution.reasons import Phase
 from podbook_operator.cluster import ClusterError
 from podbook_operator.job import MANAGED_BY
 

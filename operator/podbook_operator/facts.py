@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from podbook_core.idempotency import REQUEST_ANNOTATION
-from podbook_core.profiles import Profiles
-from podbook_core.reasons import Reason, is_terminal, known_reason
-from podbook_core.stored_execution import StoredExecution, read_execution
+from podbook_core.execution.idempotency import REQUEST_ANNOTATION
+from podbook_core.execution.profiles import Profiles
+from podbook_core.execution.reasons import Reason, is_terminal, known_reason
+from podbook_core.execution.stored import StoredExecution, read_execution
 from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 from podbook_operator.places import Places

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from podbook_core import API_GROUP, API_VERSION, KIND
-from podbook_core.model import Metadata
-from podbook_core.names import job_name, label_value, secret_name
-from podbook_core.profiles import Profile
-from podbook_core.reasons import ExitCode
+from podbook_core.execution.model import Metadata
+from podbook_core.execution.profiles import Profile
+from podbook_core.execution.reasons import ExitCode
+from podbook_core.text.names import job_name, label_value, secret_name
 from podbook_operator.attempts import FINAL_EXIT_CODES
 from podbook_operator.observe import CONTAINER
 

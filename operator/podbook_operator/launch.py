@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from podbook_core.acceptance import limits
-from podbook_core.digests import digest_json
-from podbook_core.model import NotebookExecution, Resolved
-from podbook_core.profiles import Profile, Profiles
-from podbook_core.reasons import Reason
-from podbook_core.task import Task
-from podbook_core.verdict import End
-from podbook_core.versions import UnreadableVersionError, Version
+from podbook_core.execution.acceptance import limits
+from podbook_core.execution.model import NotebookExecution, Resolved
+from podbook_core.execution.profiles import Profile, Profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.task import Task
+from podbook_core.execution.verdict import End
+from podbook_core.notebook.versions import UnreadableVersionError, Version
+from podbook_core.text.digests import digest_json
 from podbook_operator.access import MAX_VALIDITY, Signed, Signer, build_task, validity_seconds
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
 from podbook_operator.job import build_job, build_secret

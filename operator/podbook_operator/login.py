@@ -13,7 +13,7 @@ import aiohttp
 import kopf
 from typing_extensions import override
 
-from podbook_core.nesting import cut_deep
+from podbook_core.text.json_depth import cut_deep
 
 __all__ = ["login"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import kopf
 
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Store
-from podbook_core.validation import ContractValidator
 from podbook_operator.cluster import KubernetesCluster
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts

@@ -4,9 +4,9 @@ import json
 
 from pydantic import ValidationError
 
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Reason
-from podbook_core.verdict import End
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.verdict import End
 
 __all__ = ["refusal", "understood"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
 
 __all__ = [
     "JobFacts",

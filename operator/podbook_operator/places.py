@@ -8,8 +8,8 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from podbook_core.admission import Waiting, next_to_start
-from podbook_core.profiles import Profiles
+from podbook_core.execution.admission import Waiting, next_to_start
+from podbook_core.execution.profiles import Profiles
 
 __all__ = ["Places"]
 
@@ -131,5 +131,5 @@ class Places:
 
 
 def _age(item: Waiting) -> tuple[datetime, str, str]:
-    """As :func:`podbook_core.admission.next_to_start` orders those of one submitter."""
+    """As :func:`podbook_core.execution.admission.next_to_start` orders those of one submitter."""
     return (item.created, item.uid, item.name)

@@ -1,15 +1,15 @@
 """The one decision about an execution, from the facts as they are now. Pure and level-triggered: no step remembers another.
 
-Read it as a table, first match wins. What the reasons mean is in :mod:`podbook_core.reasons`, what follows from the end of an attempt in
-:mod:`podbook_core.verdict`; here is what only a cluster knows: Jobs, pods, and deadlines by the API server's clock.
+Read it as a table, first match wins. What the reasons mean is in :mod:`podbook_core.execution.reasons`, what follows from the end of an attempt in
+:mod:`podbook_core.execution.verdict`; here is what only a cluster knows: Jobs, pods, and deadlines by the API server's clock.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change
-from podbook_core.verdict import Again, End
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change
+from podbook_core.execution.verdict import Again, End
 from podbook_operator.attempts import attempts_begun, judge_pod, judge_vanished, last_manifest
 from podbook_operator.decisions import (
     Accept,

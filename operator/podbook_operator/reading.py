@@ -1,7 +1,7 @@
 """Executions as the API server has them: with parameters that are too large to be kept, and after the facts turned out to be outdated."""
 
-from podbook_core.model import NotebookExecution
-from podbook_core.stored_execution import read_execution
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.stored import read_execution
 from podbook_operator.cluster import Cluster, NotFoundError
 from podbook_operator.facts import Facts
 

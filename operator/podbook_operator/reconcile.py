@@ -12,17 +12,17 @@ from typing import assert_never
 
 from pydantic import ValidationError
 
-from podbook_core.acceptance import Refused
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution, Status
-from podbook_core.names import job_name
-from podbook_core.profiles import Profiles
-from podbook_core.reasons import Reason
+from podbook_core.execution.acceptance import Refused
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution, Status
+from podbook_core.execution.profiles import Profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.stored import needs_newer
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.execution.verdict import End
+from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.stored_execution import needs_newer
-from podbook_core.transitions import Change, advance
-from podbook_core.validation import ValidationBusyError
-from podbook_core.verdict import End
+from podbook_core.text.names import job_name
 from podbook_operator.closing import Closer
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError
 from podbook_operator.decisions import (

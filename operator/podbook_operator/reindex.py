@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from podbook_core.environment import wrong_variables
-from podbook_core.reindex import rebuild_index
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Store
+from podbook_core.upkeep.reindex import rebuild_index
 from podbook_operator.settings import Settings
 
 __all__ = ["main"]

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from podbook_core.execution.stored import read_execution
 from podbook_core.store.base import StoreError, StoreUnavailableError
-from podbook_core.stored_execution import read_execution
 from podbook_operator.access import Signed, Signer
 from podbook_operator.cluster import Cluster, ClusterError, ClusterUnavailableError, NotFoundError
 from podbook_operator.facts import Entry, Facts

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from podbook_core.environment import PREFIX
-from podbook_core.profiles import Profile, read_profiles_file
+from podbook_core.execution.profiles import Profile, read_profiles_file
 from podbook_core.store.s3_settings import S3Section
 
 __all__ = ["Settings", "read_profiles"]

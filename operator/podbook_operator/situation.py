@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution
 from podbook_operator.observe import JobFacts, PodFacts
 
 __all__ = ["LONGEST_BACK_OFF", "Policy", "Rejection", "Situation", "queue_deadline", "start_deadline"]

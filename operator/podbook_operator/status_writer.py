@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from podbook_core.model import NotebookExecution, Status
-from podbook_core.reasons import Phase, Reason
+from podbook_core.execution.model import NotebookExecution, Status
+from podbook_core.execution.reasons import Phase, Reason
 from podbook_operator.cluster import Cluster
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts

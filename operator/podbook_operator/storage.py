@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from podbook_core.acceptance import Accepted, Refused, accept
-from podbook_core.attempt import AttemptManifest
-from podbook_core.attempts import Attempts
-from podbook_core.model import NotebookExecution, Progress, Spec
-from podbook_core.profiles import Profiles
-from podbook_core.reasons import Reason
-from podbook_core.record import Record, RecordStore
+from podbook_core.execution.acceptance import Accepted, Refused, accept
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution, Progress, Spec
+from podbook_core.execution.profiles import Profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.versions import UnreadableVersionError, Version, VersionStore
+from podbook_core.results.attempts import Attempts
+from podbook_core.results.record import Record, RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectStore
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import UnreadableVersionError, Version, VersionStore
 
 __all__ = ["Storage"]
 

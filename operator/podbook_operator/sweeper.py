@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from podbook_core import retention
 from podbook_core.store.base import ObjectStore, StoreError
-from podbook_core.sweeping import StoreSweep
-from podbook_core.unused_inputs import UnusedInputs
+from podbook_core.upkeep import retention
+from podbook_core.upkeep.sweeping import StoreSweep
+from podbook_core.upkeep.unused_inputs import UnusedInputs
 from podbook_operator.cluster import ClusterError
 
 __all__ = ["Living", "Sweeper", "living"]

@@ -3,8 +3,8 @@
 import logging
 from typing import Protocol
 
+from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreError
-from podbook_core.validation import ValidationBusyError
 from podbook_operator.cluster import ClusterError, ClusterUnavailableError
 from podbook_operator.facts import Facts
 from podbook_operator.metrics import Metrics

@@ -30,8 +30,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     # Importing creates hundreds of thousands of objects that stay; collecting among them only takes time.
     gc.disable()
     options = _options(arguments, environment)
-    from podbook_core.reasons import Reason  # noqa: PLC0415 - only after the signal handler
-    from podbook_core.task import InvalidTaskError, Task  # noqa: PLC0415
+    from podbook_core.execution.reasons import Reason  # noqa: PLC0415 - only after the signal handler
+    from podbook_core.execution.task import InvalidTaskError, Task  # noqa: PLC0415
     from podbook_runner.attempt import Attempt, say  # noqa: PLC0415
     from podbook_runner.outcome import Outcome, exit_code_of, termination_message  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ Standard library only: it is there before the kernel starts.
 import threading
 from pathlib import Path
 
-from podbook_core.task import Destination, InvalidTaskError, Task
+from podbook_core.execution.task import Destination, InvalidTaskError, Task
 from podbook_runner.outcome import AttemptError
 from podbook_runner.publish import open_destination
 from podbook_runner.redact import secrets_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
 from podbook_core.store.keys import FILES_FOLDER
 from podbook_runner.outcome import AttemptError
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podbook_core.reasons import INTERRUPTED, Reason
-from podbook_core.task import Source, Task
+from podbook_core.execution.reasons import INTERRUPTED, Reason
+from podbook_core.execution.task import Source, Task
 from podbook_runner import document, workspace
 from podbook_runner.access import Access
 from podbook_runner.delivery import Delivery, PublishDeadline, outcome_without
@@ -143,7 +143,7 @@ class Attempt:
         # What was imported stays; the collector need not look at it again, here nor in the children.
         gc.freeze()
         if self.task.contract is not None:
-            from podbook_core import validation_worker  # noqa: PLC0415
+            from podbook_core.schema import worker as validation_worker  # noqa: PLC0415
 
             self._validator = start_child(validation_worker.main, Path(os.devnull), score)
             kernel.spare(self._validator.pid)

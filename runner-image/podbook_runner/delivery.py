@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podbook_core.attempt import MAX_MESSAGE, CellError, Pages
-from podbook_core.progress import progress_json
-from podbook_core.reasons import Reason
+from podbook_core.execution.manifest import MAX_MESSAGE, CellError, Pages
+from podbook_core.execution.progress import progress_json
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.task import Task
 from podbook_core.store import keys
-from podbook_core.task import Task
 from podbook_runner import document
 from podbook_runner.artifacts import find_artifacts
 from podbook_runner.kernel import Kernel
@@ -172,7 +172,7 @@ class Delivery:
                 Reason.INVALID_OUTPUT,
                 "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
             )
-        from podbook_core.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
+        from podbook_core.schema.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
 
         child = self.validator
         process = child if child is not None and child.poll() is None else start_worker()

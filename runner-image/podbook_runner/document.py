@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
-from podbook_core.parameter_names import names_no_variable_can_have, variable_rule
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.file import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
+from podbook_core.text.parameter_names import names_no_variable_can_have, variable_rule
 from podbook_runner.carriage_returns import as_shown
 from podbook_runner.outcome import AttemptError
 from podbook_runner.redact import Redactor

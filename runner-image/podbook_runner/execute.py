@@ -17,9 +17,9 @@ from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellT
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from podbook_core.attempt import CellError
-from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
-from podbook_core.reasons import INTERRUPTED, Reason
+from podbook_core.execution.manifest import CellError
+from podbook_core.execution.reasons import INTERRUPTED, Reason
+from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
 from podbook_runner.execution import Execution
 from podbook_runner.late import imported_late
 from podbook_runner.log import RunLog

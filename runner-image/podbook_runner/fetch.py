@@ -12,7 +12,7 @@ from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
 from podbook_runner.outcome import AttemptError
 from podbook_runner.redact import without_query
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
 from podbook_runner.kernelspec import KernelSpec
 from podbook_runner.outcome import AttemptError
 from podbook_runner.processes import kill_descendants

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["KernelSpec", "find_kernelspec", "kernel_folders"]

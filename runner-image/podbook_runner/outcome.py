@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from podbook_core.attempt import MAX_MESSAGE, CellError
-from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason
+from podbook_core.execution.manifest import MAX_MESSAGE, CellError
+from podbook_core.execution.reasons import INTERRUPTED, REASONS, ExitCode, Reason
 
 __all__ = ["AttemptError", "Outcome", "exit_code_of", "termination_message"]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from podbook_core.reasons import Reason
+from podbook_core.execution.reasons import Reason
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["OutputScraps", "parse_output"]

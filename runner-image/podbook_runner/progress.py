@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from podbook_core.progress import progress_json
+from podbook_core.execution.progress import progress_json
 from podbook_core.store.keys import LOG_FILE, PROGRESS_FILE
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError

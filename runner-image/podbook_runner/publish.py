@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from podbook_core.attempt import StoredFile
-from podbook_core.reasons import Reason
-from podbook_core.task import Destination
+from podbook_core.execution.manifest import StoredFile
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.task import Destination
 from podbook_runner.outcome import AttemptError
 
 if TYPE_CHECKING:

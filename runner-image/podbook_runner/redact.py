@@ -11,7 +11,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 
-from podbook_core.task import Task
+from podbook_core.execution.task import Task
 
 __all__ = ["REPLACEMENT", "Redactor", "secrets_of", "without_query"]
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import podbook_core
-from podbook_core.attempt import AttemptManifest, Pages, StoredFile
-from podbook_core.reasons import Reason
+from podbook_core.execution.manifest import AttemptManifest, Pages, StoredFile
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.task import Task
 from podbook_core.store import keys
-from podbook_core.task import Task
 from podbook_runner.artifacts import Artifact
 from podbook_runner.log import RunLog
 from podbook_runner.outcome import AttemptError, Outcome

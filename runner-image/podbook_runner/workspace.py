@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from podbook_core.reasons import Reason
-from podbook_core.task import Task
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.task import Task
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Workspace", "kernel_environment", "seed_font_cache", "unpack_assets"]

@@ -25,13 +25,13 @@ from podbook_api.embedded.documents import Documents
 from podbook_api.keys import Anonymous
 from podbook_api.links import LinkSigner
 from podbook_api.settings import ApiSettings
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
-from podbook_core.profiles import parse_profiles
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.transitions import Change, advance
-from podbook_core.validation import ContractValidator
 
 COUNT = 1000
 ITEMS = 85_000

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 
 
 class ScriptedBackend:

@@ -9,10 +9,10 @@ import pytest
 from tests.notebook_file import notebook_file
 
 from podbook_api.settings import ApiSettings
-from podbook_core.names import idempotency_digest
+from podbook_core.notebook.versions import VersionStore
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import current_key, idempotency_key, version_prefix
-from podbook_core.versions import VersionStore
+from podbook_core.text.names import idempotency_digest
 
 from .server import Server, running
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from podbook_api.events import State, state_events, state_id
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Progress, Spec, Status
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change, advance
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Progress, Spec, Status
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -14,14 +14,14 @@ from podbook_api.services import executions as module
 from podbook_api.services.executions import ExecutionService, Filters
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
-from podbook_core.profiles import parse_profiles
-from podbook_core.reasons import Phase, Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import record_key
-from podbook_core.transitions import Change, advance
-from podbook_core.validation import ContractValidator
 
 from .scripted_backend import ScriptedBackend
 

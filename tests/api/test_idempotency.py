@@ -10,9 +10,9 @@ from tests.notebook_file import notebook_file
 
 from podbook_api.services.idempotency import claim, is_idempotency_key, read
 from podbook_api.settings import ApiSettings
-from podbook_core.idempotency import Entry, expired
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
-from podbook_core.reasons import Phase, Reason
+from podbook_core.execution.idempotency import Entry, expired
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
+from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.store.directory import DirectoryStore
 
 from .server import Server, running

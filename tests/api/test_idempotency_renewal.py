@@ -19,15 +19,15 @@ from podbook_api.services.notebooks import NotebookService
 from podbook_api.services.submission import Submitted, Submitter, Wish
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
-from podbook_core.contract import Contract
-from podbook_core.idempotency import REQUEST_ANNOTATION
-from podbook_core.model import NotebookExecution, NotebookRef, Spec
-from podbook_core.profiles import parse_profiles
-from podbook_core.reasons import Reason
+from podbook_core.execution.idempotency import REQUEST_ANNOTATION
+from podbook_core.execution.model import NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.notebook.contract import Contract
+from podbook_core.notebook.versions import VersionStore, build_bundle
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.transitions import Change, advance
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import VersionStore, build_bundle
 
 from .scripted_backend import ScriptedBackend
 

@@ -5,8 +5,8 @@ import json
 import httpx
 import pytest
 
-from podbook_core.reindex import rebuild_index
 from podbook_core.store.keys import record_key
+from podbook_core.upkeep.reindex import rebuild_index
 
 from .samples import PIXEL
 from .server import Server

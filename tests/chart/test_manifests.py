@@ -11,7 +11,7 @@ from tests.chart.matrix import EVERYTHING, MATRIX
 
 from podbook_api.__main__ import DRAIN_SECONDS
 from podbook_api.settings import ApiSettings
-from podbook_core.profiles import parse_profiles
+from podbook_core.execution.profiles import parse_profiles
 from podbook_operator.settings import Settings as OperatorSettings
 
 Manifest = dict[str, Any]

@@ -11,7 +11,7 @@ import yaml
 from helm_python.chart import Chart, lint
 from helm_python.errors import HelmRenderError, HelmValuesError
 
-from podbook_core.profiles import Profile
+from podbook_core.execution.profiles import Profile
 
 CHART = Path(__file__).parents[2] / "helm" / "podbook"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -6,12 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from podbook.cli.group import podbook
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import INDEX, record_key
-from podbook_core.transitions import Change, advance
 
 
 @pytest.fixture

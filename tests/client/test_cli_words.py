@@ -20,7 +20,7 @@ from podbook.cli.run import safe_target
 from podbook.cli.table import age, table
 from podbook.errors import AccessDeniedError, ExecutionFailed, InvalidRequestError, ServerUnreachableError
 from podbook.execution import Event, Execution, Progress
-from podbook_core.reasons import REASONS, Reason, is_terminal
+from podbook_core.execution.reasons import REASONS, Reason, is_terminal
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

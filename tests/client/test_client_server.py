@@ -10,7 +10,7 @@ import pytest
 from podbook.client import Client
 from podbook.errors import AccessDeniedError, ExecutionFailed, InvalidRequestError, NotFoundError, StillRunningError
 from podbook.execution import Execution
-from podbook_core.source import SourceError
+from podbook_core.notebook.folder import SourceError
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from podbook_core.attempt import AttemptManifest, CellError, StoredFile
-from podbook_core.contract import Contract
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change, advance
-from podbook_core.versions import Version
+from podbook_core.execution.manifest import AttemptManifest, CellError, StoredFile
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.notebook.contract import Contract
+from podbook_core.notebook.versions import Version
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "0" * 64

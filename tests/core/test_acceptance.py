@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from podbook_core.acceptance import Accepted, Limits, Refused, accept, limits
-from podbook_core.contract import Contract
-from podbook_core.digests import digest_json
-from podbook_core.model import MAX_PARAMETERS_BYTES, NotebookRef, Spec
-from podbook_core.profiles import Profile, ProfileAccess, parse_profiles
-from podbook_core.reasons import Reason
-from podbook_core.validation import ContractValidator
+from podbook_core.execution.acceptance import Accepted, Limits, Refused, accept, limits
+from podbook_core.execution.model import MAX_PARAMETERS_BYTES, NotebookRef, Spec
+from podbook_core.execution.profiles import Profile, ProfileAccess, parse_profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.contract import Contract
+from podbook_core.schema.validation import ContractValidator
+from podbook_core.text.digests import digest_json
 
 from .builders import DIGEST, version
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.admission import Waiting, next_to_start
+from podbook_core.execution.admission import Waiting, next_to_start
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.attempt import MAX_CELLS, MAX_MANIFEST_BYTES, AttemptManifest, CellError, InvalidManifestError, StoredFile
-from podbook_core.model import ErrorInfo, Progress
-from podbook_core.reasons import INTERRUPTED, REASONS, Reason
-from podbook_core.verdict import AttemptEnd, judge
+from podbook_core.execution.manifest import (
+    MAX_CELLS,
+    MAX_MANIFEST_BYTES,
+    AttemptManifest,
+    CellError,
+    InvalidManifestError,
+    StoredFile,
+)
+from podbook_core.execution.model import ErrorInfo, Progress
+from podbook_core.execution.reasons import INTERRUPTED, REASONS, Reason
+from podbook_core.execution.verdict import AttemptEnd, judge
 
 from .builders import DIGEST, manifest
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from podbook_core.attempts import Attempts
-from podbook_core.model import Progress
+from podbook_core.execution.model import Progress
+from podbook_core.results.attempts import Attempts
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, result_key
 from podbook_core.store.limits import MAX_LOG_BYTES
@@ -77,7 +77,7 @@ def endless() -> Iterator[EndlessAnswers]:
 
 READER = """
 import resource, sys
-from podbook_core.attempts import Attempts
+from podbook_core.results.attempts import Attempts
 from podbook_core.store.s3 import S3Settings, S3Store
 store = S3Store(S3Settings(bucket="b", endpoint=sys.argv[1], access_key="k", secret_key="s"))
 attempts = Attempts(store)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.contract import MAX_CONTRACT_BYTES, RESERVED_KEYS, Contract, ContractError, parse_contract, read_contract
-from podbook_core.violations import find_violations
+from podbook_core.notebook.contract import MAX_CONTRACT_BYTES, RESERVED_KEYS, Contract, ContractError, parse_contract, read_contract
+from podbook_core.schema.violations import find_violations
 
 MODELS = {
     "address": {"$schema": "http://json-schema.org/draft-07/schema#", "$id": "https://example.org/a", "type": "object"},

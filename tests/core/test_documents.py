@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.digests import canonical_json, digest_json, sha256_hex
-from podbook_core.notebook import MAX_NOTEBOOK_BYTES, InvalidNotebookError, NotebookInfo, inspect_notebook
+from podbook_core.execution.task import Destination, InputSource, InvalidTaskError, Source, Task
+from podbook_core.notebook.file import MAX_NOTEBOOK_BYTES, InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.store import keys
 from podbook_core.store.base import check_key
-from podbook_core.task import Destination, InputSource, InvalidTaskError, Source, Task
+from podbook_core.text.digests import canonical_json, digest_json, sha256_hex
 
 from .builders import DIGEST
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podbook_core.history import (
+from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.results.index import (
     Cursor,
     Entry,
     InvalidCursorError,
@@ -22,7 +23,6 @@ from podbook_core.history import (
     scope_prefix,
     start_after,
 )
-from podbook_core.reasons import Phase, Reason
 from podbook_core.store.directory import DirectoryStore
 
 from .builders import NOW

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from podbook_core.model import Metadata, NotebookExecution, Progress, Spec, Status
-from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change, advance
+from podbook_core.execution.model import Metadata, NotebookExecution, Progress, Spec, Status
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 from .builders import DIGEST, NOW, ended, execution
 

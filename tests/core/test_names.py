@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.names import (
+from podbook_core.text.names import (
     NOTEBOOK_NAME,
     execution_name,
     execution_name_for_key,
@@ -50,9 +50,7 @@ def test_a_key_leads_to_one_name(notebook: str, caller: str, other: str, key: st
 
 def test_names_are_the_same_in_another_process() -> None:
     digest = idempotency_digest("alice", "analysis", "k1")
-    code = (
-        "from podbook_core.names import *; print(execution_name_for_key('analysis', idempotency_digest('alice', 'analysis', 'k1')))"
-    )
+    code = "from podbook_core.text.names import *; print(execution_name_for_key('analysis', idempotency_digest('alice', 'analysis', 'k1')))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == execution_name_for_key("analysis", digest)
     assert execution_name_for_key("analysis", digest).startswith("analysis-")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from podbook_core.model import NotebookRef, Spec
-from podbook_core.nesting import MAX_NESTING, cut_deep, nested_too_deeply, parse_document
+from podbook_core.execution.model import NotebookRef, Spec
+from podbook_core.text.json_depth import MAX_NESTING, cut_deep, nested_too_deeply, parse_document
 
 TEXT = st.text(st.sampled_from('[]{}"\\,: aé')) | st.text()
 JSON: st.SearchStrategy[Any] = st.recursive(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from podbook_core.profiles import ProfilesError, parse_profiles, read_profiles_file
+from podbook_core.execution.profiles import ProfilesError, parse_profiles, read_profiles_file
 
 
 def test_without_a_file_there_is_the_default_profile() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from podbook_core.progress import parse_progress, progress_json
+from podbook_core.execution.progress import parse_progress, progress_json
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from podbook_core.reasons import (
+from podbook_core.execution.reasons import (
     INTERRUPTED,
     REASONS,
     ExitCode,

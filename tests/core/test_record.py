@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from podbook_core.attempt import StoredFile
-from podbook_core.digests import sha256_hex
-from podbook_core.history import parse_index_key
-from podbook_core.model import Results, Spec
-from podbook_core.nesting import MAX_NESTING
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.manifest import StoredFile
+from podbook_core.execution.model import Results, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.results.index import parse_index_key
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectInfo, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix
+from podbook_core.text.digests import sha256_hex
+from podbook_core.text.json_depth import MAX_NESTING
 
 from .builders import NOW, ended, execution, manifest
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from podbook_core.attempt import StoredFile
-from podbook_core.digests import sha256_hex
-from podbook_core.history import Entry as IndexEntry
-from podbook_core.history import index_keys, milliseconds
-from podbook_core.pins import repin
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
-from podbook_core.reindex import Rebuilt, rebuild_index
+from podbook_core.execution.manifest import StoredFile
+from podbook_core.execution.reasons import Reason
+from podbook_core.results.index import Entry as IndexEntry
+from podbook_core.results.index import index_keys, milliseconds
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectInfo, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, record_key
+from podbook_core.text.digests import sha256_hex
+from podbook_core.upkeep.reindex import Rebuilt, rebuild_index
+from podbook_core.upkeep.repin import repin
 
 from .builders import NOW, ended, manifest
 

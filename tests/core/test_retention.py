@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from podbook_core.history import Entry, milliseconds
-from podbook_core.idempotency import idempotency_over
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.reasons import Reason
-from podbook_core.retention import may_be_expired, orphaned_executions, retention_over
-from podbook_core.transitions import Change, advance
+from podbook_core.execution.idempotency import idempotency_over
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.index import Entry, milliseconds
+from podbook_core.upkeep.retention import may_be_expired, orphaned_executions, retention_over
 
 NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.source import SourceError, find_notebooks, read_source
+from podbook_core.notebook.folder import SourceError, find_notebooks, read_source
 
 NOTEBOOK = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 

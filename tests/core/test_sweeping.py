@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.sweeping import StoreSweep
-from podbook_core.transitions import Change, advance
+from podbook_core.upkeep.sweeping import StoreSweep
 
 NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from podbook_core.contract import RESERVED_KEYS, Contract, ContractError, parse_contract, read_contract
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Phase, Reason
-from podbook_core.record import RecordStore
-from podbook_core.requirements import NewerPodbookError, check_requirements
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.execution.stored import needs_newer, read_execution
+from podbook_core.execution.task import Destination, InputSource, InvalidTaskError, Source, Task
+from podbook_core.notebook.contract import RESERVED_KEYS, Contract, ContractError, parse_contract, read_contract
+from podbook_core.notebook.versions import Asset, UnreadableVersionError, VersionStore, build_bundle
+from podbook_core.results.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import current_key, name_key, record_key, version_prefix
-from podbook_core.stored_execution import needs_newer, read_execution
-from podbook_core.task import Destination, InputSource, InvalidTaskError, Source, Task
-from podbook_core.versions import Asset, UnreadableVersionError, VersionStore, build_bundle
+from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
 from .builders import NOW, ended, execution
 

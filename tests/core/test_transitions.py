@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.model import ErrorInfo, Progress, Resolved, Results, Status
-from podbook_core.reasons import Phase, Reason, is_terminal, phase_of
-from podbook_core.transitions import CONDITION_TYPES, Change, advance, mark_stored
+from podbook_core.execution.model import ErrorInfo, Progress, Resolved, Results, Status
+from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
+from podbook_core.execution.transitions import CONDITION_TYPES, Change, advance, mark_stored
 
 from .builders import DIGEST, NOW
 

@@ -1,6 +1,6 @@
 """Whose turn it is: first come, first served among those whose key is free; and who is refused for having stalled."""
 
-from podbook_core.turns import StallMemory, Turns
+from podbook_core.schema.turns import StallMemory, Turns
 
 
 def test_whoever_waits_for_a_busy_key_holds_up_nobody_else() -> None:

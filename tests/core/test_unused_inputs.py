@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.digests import sha256_hex
-from podbook_core.model import InputFile, Metadata, NotebookExecution, NotebookRef, Spec, Status
-from podbook_core.reasons import Reason
-from podbook_core.record import Record, RecordStore
+from podbook_core.execution.model import InputFile, Metadata, NotebookExecution, NotebookRef, Spec, Status
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import input_key, record_key
-from podbook_core.transitions import Change, advance
-from podbook_core.unused_inputs import UnusedInputs
+from podbook_core.text.digests import sha256_hex
+from podbook_core.upkeep.unused_inputs import UnusedInputs
 
 NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
 OLD = timedelta(days=2)

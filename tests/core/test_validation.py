@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from podbook_core.contract import Contract, ContractError
-from podbook_core.validation import ContractValidator, ValidationBusyError, ValidationStalledError
-from podbook_core.violations import MAX_VIOLATIONS, Violation, too_deep
+from podbook_core.notebook.contract import Contract, ContractError
+from podbook_core.schema.validation import ContractValidator, ValidationBusyError, ValidationStalledError
+from podbook_core.schema.violations import MAX_VIOLATIONS, Violation, too_deep
 
 STALLING = {"type": "string", "pattern": "^(a+)+$"}
 STALLING_VALUE = "a" * 40 + "!"
@@ -34,7 +34,7 @@ class Workers:
         return [
             child
             for child in psutil.Process().children()
-            if child.status() != psutil.STATUS_ZOMBIE and "podbook_core.validation_worker" in child.cmdline()
+            if child.status() != psutil.STATUS_ZOMBIE and "podbook_core.schema.worker" in child.cmdline()
         ]
 
 

@@ -4,10 +4,10 @@ from itertools import product
 
 import pytest
 
-from podbook_core.attempt import AttemptManifest, CellError
-from podbook_core.model import ATTEMPTS_LIMIT, ErrorInfo
-from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, is_terminal
-from podbook_core.verdict import Again, AttemptEnd, End, judge
+from podbook_core.execution.manifest import AttemptManifest, CellError
+from podbook_core.execution.model import ATTEMPTS_LIMIT, ErrorInfo
+from podbook_core.execution.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, is_terminal
+from podbook_core.execution.verdict import Again, AttemptEnd, End, judge
 
 from .builders import manifest
 

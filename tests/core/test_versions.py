@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.contract import Contract
-from podbook_core.digests import sha256_hex
+from podbook_core.notebook.contract import Contract
+from podbook_core.notebook.versions import Asset, Bundle, VersionStore, build_bundle
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.versions import Asset, Bundle, VersionStore, build_bundle
+from podbook_core.text.digests import sha256_hex
 
 from .builders import NOW
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.violations import MAX_VIOLATIONS, Violation, find_violations
+from podbook_core.schema.violations import MAX_VIOLATIONS, Violation, find_violations
 
 CLOSED = {
     "type": "object",

@@ -8,7 +8,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from tests.docs.conftest import ROOT
 
 from podbook_api.metrics import Metrics as ApiMetrics
-from podbook_core.reasons import REASONS, Fault, is_terminal
+from podbook_core.execution.reasons import REASONS, Fault, is_terminal
 from podbook_operator.metrics import Metrics as OperatorMetrics
 
 _SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}

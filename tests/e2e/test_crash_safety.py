@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from podbook import Client
-from podbook_core.names import secret_name
+from podbook_core.text.names import secret_name
 
 from .faults import kill_api_server, kill_component, start_api_server, start_minio, stop_minio
 from .installation import ENDED, Installation, condition

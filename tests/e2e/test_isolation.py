@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from podbook_core.names import secret_name
-from podbook_core.task import Task
+from podbook_core.execution.task import Task
+from podbook_core.text.names import secret_name
 
 from .installation import Installation
 from .kubectl import KubectlError

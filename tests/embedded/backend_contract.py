@@ -6,8 +6,8 @@ import pytest
 from tests.embedded.samples import settle
 
 from podbook_api.backends.base import AlreadyExistsError, ExecutionBackend, StillActiveError
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Phase, Reason
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Phase, Reason
 
 
 class BackendContract:

@@ -11,9 +11,9 @@ from tests.embedded import samples
 
 from podbook_api.embedded.backend import EmbeddedBackend
 from podbook_api.embedded.data_dir import DataDir
-from podbook_core.profiles import parse_profiles
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.validation import ContractValidator
 
 
 class StartBackend(Protocol):

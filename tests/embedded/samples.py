@@ -7,11 +7,11 @@ from typing import Any
 from tests.notebook_file import SAVE, notebook_file
 
 from podbook_api.backends.base import ExecutionBackend
-from podbook_core.contract import parse_contract
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import execution_name
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.notebook.contract import parse_contract
+from podbook_core.notebook.versions import VersionStore, build_bundle
 from podbook_core.store.base import ObjectStore
-from podbook_core.versions import VersionStore, build_bundle
+from podbook_core.text.names import execution_name
 
 DETACHED = (
     "import signal, subprocess, sys\n"

@@ -9,7 +9,7 @@ from tests.embedded.samples import new_execution
 from typing_extensions import override
 
 from podbook_api.embedded.backend import EmbeddedBackend
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 
 
 class TestEmbeddedBackend(BackendContract):

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from tests.embedded.samples import new_execution
 
 from podbook_api.embedded.judgement import advanced, queue_deadline, showing, verdict_on
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import Progress, Resolved, Status
-from podbook_core.reasons import INTERRUPTED, ExitCode, Reason
-from podbook_core.transitions import Change
-from podbook_core.verdict import Again, End
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import Progress, Resolved, Status
+from podbook_core.execution.reasons import INTERRUPTED, ExitCode, Reason
+from podbook_core.execution.transitions import Change
+from podbook_core.execution.verdict import Again, End
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 RESOLVED = Resolved(version="0" * 64, parameters_digest="0" * 64, profile="default", timeout_seconds=60)

@@ -12,11 +12,11 @@ from tests.embedded.samples import new_execution, publish, settle
 from podbook_api.backends.base import BackendUnavailableError, QueueFullError
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.supervisor import StopReport
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution
-from podbook_core.profiles import parse_profiles
-from podbook_core.reasons import Phase, Reason
-from podbook_core.record import Record, RecordStore
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.directory import DirectoryStore
 
 

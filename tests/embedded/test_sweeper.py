@@ -7,12 +7,12 @@ from tests.embedded.samples import new_execution
 
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.sweeper import Sweeper
-from podbook_core.idempotency import Entry
-from podbook_core.model import InputFile, NotebookExecution
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.idempotency import Entry
+from podbook_core.execution.model import InputFile, NotebookExecution
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import RecordStore
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.transitions import Change, advance
 
 NOW = datetime(2030, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -11,12 +11,12 @@ from tests.embedded.serving import Server
 from tests.notebook_file import notebook_file
 
 from podbook_api.embedded.data_dir import DataDir
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.versions import VersionStore
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import current_key, record_key, version_prefix
-from podbook_core.versions import VersionStore
 
 
 def damage(store: DirectoryStore, name: str, file: str = "manifest.json", data: bytes = b"[]") -> None:

@@ -18,10 +18,10 @@ import pytest
 import pytest_asyncio
 
 from podbook_api.backends.kubernetes import KubernetesBackend
-from podbook_core.model import NotebookExecution, Results
-from podbook_core.reasons import Phase, Reason
+from podbook_core.execution.model import NotebookExecution, Results
+from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.execution.transitions import Change, advance, mark_stored
 from podbook_core.store.keys import record_key
-from podbook_core.transitions import Change, advance, mark_stored
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT / "helm/podbook/files/crd.yaml"

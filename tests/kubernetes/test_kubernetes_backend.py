@@ -19,9 +19,9 @@ from podbook_api.backends.base import (
     QueueFullError,
 )
 from podbook_api.backends.kubernetes import KubernetesBackend
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import execution_name
-from podbook_core.reasons import Reason
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.text.names import execution_name
 
 pytestmark = pytest.mark.controlplane
 

@@ -9,9 +9,9 @@ from tests.core.builders import NOW
 from podbook_api.backends.api_server import RefusedError
 from podbook_api.backends.kubernetes import KubernetesBackend, _parse
 from podbook_api.backends.live import LiveExecutions, is_settled, version_number
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Results, Spec
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change, advance, mark_stored
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Results, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance, mark_stored
 
 
 def execution(version: int, reason: Reason = Reason.PENDING, uid: str = "u1", name: str = "a") -> NotebookExecution:

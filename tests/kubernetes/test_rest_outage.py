@@ -16,12 +16,12 @@ from podbook_api.context import Context, NoFolder
 from podbook_api.keys import Anonymous
 from podbook_api.links import LinkSigner
 from podbook_api.settings import ApiSettings
-from podbook_core.model import NotebookExecution
-from podbook_core.profiles import parse_profiles
-from podbook_core.record import RecordStore
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.notebook.versions import VersionStore, build_bundle
+from podbook_core.results.record import RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import VersionStore, build_bundle
 
 pytestmark = pytest.mark.controlplane
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.contract import parse_contract
+from podbook_core.notebook.contract import parse_contract
+from podbook_core.notebook.versions import VersionStore, build_bundle
 from podbook_core.store.s3 import S3Settings, S3Store
-from podbook_core.versions import VersionStore, build_bundle
 
 from .control_plane import ApiServer, Kubelet, OperatorProcess, running
 

@@ -21,10 +21,10 @@ from typing import Any
 import httpx
 import yaml
 
-from podbook_core.attempt import AttemptManifest, StoredFile
-from podbook_core.digests import sha256_hex
+from podbook_core.execution.manifest import AttemptManifest, StoredFile
 from podbook_core.store.keys import attempt_prefix, result_key
 from podbook_core.store.s3 import S3Settings, S3Store
+from podbook_core.text.digests import sha256_hex
 
 EXECUTION = "podbook.dev/v1alpha1"
 NODE = "played"

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Resolved, Spec, Status
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change, advance
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Resolved, Spec, Status
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
 from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 from podbook_operator.situation import Policy

@@ -13,13 +13,13 @@ from typing import Any
 
 from typing_extensions import override
 
-from podbook_core.attempt import AttemptManifest, StoredFile
-from podbook_core.digests import sha256_hex
-from podbook_core.profiles import Profile
+from podbook_core.execution.manifest import AttemptManifest, StoredFile
+from podbook_core.execution.profiles import Profile
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectInfo, StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, result_key
-from podbook_core.validation import ContractValidator
+from podbook_core.text.digests import sha256_hex
 from podbook_operator.cluster import ClusterError, ConflictError, NotFoundError
 from podbook_operator.events import EventRecorder
 from podbook_operator.facts import Facts

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from podbook_core.contract import Contract
-from podbook_core.model import InputFile, Outputs
-from podbook_core.task import Task
-from podbook_core.versions import Version
+from podbook_core.execution.model import InputFile, Outputs
+from podbook_core.execution.task import Task
+from podbook_core.notebook.contract import Contract
+from podbook_core.notebook.versions import Version
 from podbook_operator.access import MAX_VALIDITY, build_task, validity_seconds
 
 from .documents import DIGEST, UID, execution

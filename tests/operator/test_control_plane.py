@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from podbook_core.names import secret_name
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.reasons import Reason
+from podbook_core.results.record import RecordStore
 from podbook_core.store.s3 import S3Settings, S3Store
+from podbook_core.text.names import secret_name
 from podbook_operator.handlers import WATCHED
 
 from .control_plane import ApiServer, Kubelet, OperatorProcess

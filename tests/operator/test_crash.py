@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from podbook_core.contract import Contract
-from podbook_core.reasons import Reason
-from podbook_core.record import Record, RecordStore
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.contract import Contract
+from podbook_core.notebook.versions import VersionStore, build_bundle
+from podbook_core.results.record import Record, RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import VersionStore, build_bundle
 
 from .documents import NOW
 from .simulation import CrashError, Life, World, moment_after
@@ -302,7 +302,7 @@ def test_a_job_of_that_name_that_belongs_to_another_is_never_taken(tmp_path: Pat
 
     async def story() -> None:
         stranger = {"metadata": {"name": "x", "ownerReferences": [{"uid": "stranger", "controller": True}]}, "spec": {}}
-        from podbook_core.names import job_name
+        from podbook_core.text.names import job_name
 
         stranger["metadata"]["name"] = job_name("uid-one")
         await world.create_job(stranger)

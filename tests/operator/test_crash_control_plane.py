@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from podbook_core.names import secret_name
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.reasons import Reason
+from podbook_core.results.record import RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreError
 from podbook_core.store.s3 import S3Settings, S3Store
 from podbook_core.store.s3_settings import S3Section
-from podbook_core.validation import ContractValidator
+from podbook_core.text.names import secret_name
 from podbook_operator.cluster import ClusterError, KubernetesCluster
 from podbook_operator.main import _Operator as Operator
 from podbook_operator.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from podbook_core.model import Status
-from podbook_core.reasons import Phase, Reason
+from podbook_core.execution.model import Status
+from podbook_core.execution.reasons import Phase, Reason
 from podbook_operator.crd import build_crd
 
 FILE = Path(__file__).parents[2] / "helm/podbook/files/crd.yaml"

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 
 from .control_plane import ApiServer
 

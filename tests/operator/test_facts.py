@@ -4,7 +4,7 @@ import copy
 from datetime import timedelta
 from typing import Any
 
-from podbook_core.profiles import Profile
+from podbook_core.execution.profiles import Profile
 from podbook_operator.facts import Facts, distil, is_newer
 
 from .documents import LABELS, NAME, NOW, UID, job_object, pod_object, rfc3339, running, terminated

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change
 from podbook_core.json_logs import JsonFormatter
-from podbook_core.reasons import Reason
-from podbook_core.transitions import Change
 from podbook_operator.events import EventRecorder, build_event
 from podbook_operator.handlers import WATCHED
 from podbook_operator.health import Health, live_watchers

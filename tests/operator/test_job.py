@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from podbook_core.names import job_name, secret_name
-from podbook_core.profiles import Profile
-from podbook_core.reasons import ExitCode
+from podbook_core.execution.profiles import Profile
+from podbook_core.execution.reasons import ExitCode
+from podbook_core.text.names import job_name, secret_name
 from podbook_operator.job import build_job, build_secret, quantity
 
 from .documents import NAME, UID, execution

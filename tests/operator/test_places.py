@@ -5,8 +5,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.admission import Waiting, next_to_start
-from podbook_core.profiles import Profile
+from podbook_core.execution.admission import Waiting, next_to_start
+from podbook_core.execution.profiles import Profile
 from podbook_operator.places import Places
 
 from .documents import NOW, rfc3339

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution, Results
-from podbook_core.reasons import ExitCode, Reason
-from podbook_core.transitions import Change, mark_stored
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution, Results
+from podbook_core.execution.reasons import ExitCode, Reason
+from podbook_core.execution.transitions import Change, mark_stored
 from podbook_operator.attempts import FINAL_EXIT_CODES
 from podbook_operator.decisions import (
     Accept,

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from podbook_core.contract import Contract
-from podbook_core.names import secret_name
+from podbook_core.execution.task import Task
+from podbook_core.notebook.contract import Contract
+from podbook_core.notebook.versions import VersionStore, build_bundle
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.task import Task
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import VersionStore, build_bundle
+from podbook_core.text.names import secret_name
 from podbook_operator.access import Signed
 from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.renewal import Renewal, is_due

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.credentials import forget_others, issue, selling
 
-from podbook_core.names import secret_name
+from podbook_core.execution.task import Task
 from podbook_core.store.s3 import S3Settings
-from podbook_core.task import Task
+from podbook_core.text.names import secret_name
 
 from .control_plane import ApiServer, Kubelet, OperatorProcess, running
 

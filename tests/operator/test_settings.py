@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from podbook_core.profiles import ProfilesError
+from podbook_core.execution.profiles import ProfilesError
 from podbook_operator.main import policy_from
 from podbook_operator.settings import Settings, read_profiles
 from podbook_operator.watching import kopf_settings

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from podbook_core.acceptance import Refused
-from podbook_core.model import NotebookRef, Progress, Spec
-from podbook_core.profiles import parse_profiles
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.acceptance import Refused
+from podbook_core.execution.model import NotebookRef, Progress, Spec
+from podbook_core.execution.profiles import parse_profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change
+from podbook_core.results.record import RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, idempotency_key, input_key, result_key
-from podbook_core.transitions import Change
-from podbook_core.validation import ContractValidator
 from podbook_operator.storage import Storage
 from podbook_operator.sweeper import Living, Sweeper, living
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podbook_core.profiles import Profile
+from podbook_core.execution.profiles import Profile
 from podbook_core.store.base import StoreUnavailableError
 from podbook_operator.facts import Facts
 from podbook_operator.metrics import Metrics

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from tests.notebook_file import code_cell, notebook_document
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.task import Destination, InputSource, Source, Task
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.task import Destination, InputSource, Source, Task
 
 ATTEMPT = "attempt-1"
 UID = "0f3c"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.task import Destination, Source, Task
+from podbook_core.execution.task import Destination, Source, Task
 from podbook_runner.access import Access
 from podbook_runner.log import RunLog
 from podbook_runner.redact import Redactor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.reasons import ExitCode
+from podbook_core.execution.reasons import ExitCode
 from podbook_runner.memory import OomScore
 
 from .conftest import Runner, notebook, printed_by, save
@@ -35,7 +35,7 @@ def test_a_child_answers_and_ends_with_its_input(tmp_path: Path, *, forking: boo
     program = """
     import sys
     from pathlib import Path
-    from podbook_core import validation_worker
+    from podbook_core.schema import worker as validation_worker
     from podbook_runner.forks import start_child
     from podbook_runner.memory import OomScore
     child = start_child(validation_worker.main, Path(sys.argv[1]), OomScore(), forking=sys.argv[2] == "True")
@@ -104,8 +104,8 @@ def test_a_large_runner_leaves_its_validator_room(tmp_path: Path) -> None:
     program = """
     import json, mmap, sys
     from pathlib import Path
-    from podbook_core import validation_worker
-    from podbook_core.validation import ContractValidator
+    from podbook_core.schema import worker as validation_worker
+    from podbook_core.schema.validation import ContractValidator
     from podbook_runner.forks import ForkedProcess
     from podbook_runner.memory import OomScore
     large = mmap.mmap(-1, 1200 << 20)

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.notebook_file import code_cell, markdown_cell
 
-from podbook_core.reasons import ExitCode
+from podbook_core.execution.reasons import ExitCode
 
 from .conftest import Runner, notebook, save
 

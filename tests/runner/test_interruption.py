@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.reasons import INTERRUPTED, ExitCode
+from podbook_core.execution.reasons import INTERRUPTED, ExitCode
 
 from .conftest import Runner, notebook, save
 

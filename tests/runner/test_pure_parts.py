@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_core.attempt import CellError
-from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason
+from podbook_core.execution.manifest import CellError
+from podbook_core.execution.reasons import INTERRUPTED, REASONS, ExitCode, Reason
+from podbook_core.execution.task import Destination, InputSource, Source, Task
 from podbook_core.store.limits import MAX_LOG_BYTES
-from podbook_core.task import Destination, InputSource, Source, Task
 from podbook_runner.carriage_returns import as_shown
 from podbook_runner.document import executed_bytes, merge_streams, outputs_size
 from podbook_runner.kernelspec import KernelSpec, find_kernelspec
@@ -372,7 +372,7 @@ def test_python_kernels_run_on_this_interpreter() -> None:
 def test_the_runner_does_without_pydantic_and_boto3() -> None:
     program = (
         "import sys\nsys.modules['boto3'] = None\n"
-        "import podbook_runner.attempt, podbook_runner.execute, podbook_runner.render, podbook_core.validation, podbook_core.store.directory\n"
+        "import podbook_runner.attempt, podbook_runner.execute, podbook_runner.render, podbook_core.schema.validation, podbook_core.store.directory\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'pydantic', 'botocore', 'fastapi', 'kopf', 'kubernetes'}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

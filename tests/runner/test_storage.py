@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.reasons import ExitCode
-from podbook_core.task import Destination, InputSource, Source
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.reasons import ExitCode
+from podbook_core.execution.task import Destination, InputSource, Source
 from podbook_runner import connection
 from podbook_runner.publish import Publisher
 

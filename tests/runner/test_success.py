@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.notebook_file import code_cell, markdown_cell
 
-from podbook_core.reasons import ExitCode, Reason
+from podbook_core.execution.reasons import ExitCode, Reason
 
 from .conftest import UID, Runner, notebook, save
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.notebook_file import code_cell, markdown_cell
 
-from podbook_core.attempt import CellError
-from podbook_core.reasons import ExitCode, outcome_of_exit_code
+from podbook_core.execution.manifest import CellError
+from podbook_core.execution.reasons import ExitCode, outcome_of_exit_code
 
 from .conftest import Finished, Runner, notebook, save
 

@@ -12,9 +12,9 @@ from tests.embedded.serving import Server
 from tests.old_version import FIXTURES
 
 from podbook_api.services import idempotency
-from podbook_core.names import idempotency_digest
+from podbook_core.execution.task import Task
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.task import Task
+from podbook_core.text.names import idempotency_digest
 
 NAMES: dict[str, str] = json.loads((FIXTURES / "names.json").read_text())
 

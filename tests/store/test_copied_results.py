@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from podbook_core.attempt import AttemptManifest, StoredFile
-from podbook_core.digests import sha256_hex
-from podbook_core.model import Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.reasons import Reason
-from podbook_core.record import Record, RecordStore
-from podbook_core.reindex import Rebuilt, rebuild_index
+from podbook_core.execution.manifest import AttemptManifest, StoredFile
+from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import ObjectStore, PreconditionFailedError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix
 from podbook_core.store.s3 import S3Store
-from podbook_core.transitions import Change, advance
+from podbook_core.text.digests import sha256_hex
+from podbook_core.upkeep.reindex import Rebuilt, rebuild_index
 from podbook_operator import reindex
 
 from .conftest import PART_SIZE, S3Service

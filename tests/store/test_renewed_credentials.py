@@ -10,11 +10,11 @@ import pytest
 from tests.credentials import ROLE, Vendor, forget_others, issue, selling
 from tests.runner.conftest import ATTEMPT, PREFIX, Mount, Runner, notebook, save
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.reasons import ExitCode
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.reasons import ExitCode
+from podbook_core.execution.task import Destination
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Settings, S3Store
-from podbook_core.task import Destination
 
 from .conftest import S3Service
 from .test_signed_access import post, send

@@ -21,7 +21,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from podbook_api.backends.base import BackendUnavailableError, MissingRightError, QuotaExceededError
 from podbook_core import __version__
 from podbook_core.api_answers import Meaning, classify, message_of, missing_right
-from podbook_core.nesting import parse_document, parse_without_parameters
+from podbook_core.text.json_depth import parse_document, parse_without_parameters
 
 __all__ = ["ApiServer", "RefusedError", "in_cluster"]
 

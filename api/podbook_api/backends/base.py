@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 
 __all__ = [
     "AlreadyExistsError",

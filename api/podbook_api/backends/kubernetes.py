@@ -23,9 +23,9 @@ from podbook_api.backends.base import (
 )
 from podbook_api.backends.live import LiveExecutions, version_number
 from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
-from podbook_core.model import NotebookExecution
-from podbook_core.nesting import parse_without_parameters
-from podbook_core.stored_execution import read_execution
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.stored import read_execution
+from podbook_core.text.json_depth import parse_without_parameters
 
 __all__ = ["KubernetesBackend"]
 

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Phase
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Phase
 
 __all__ = ["LiveExecutions", "is_settled", "version_number"]
 

@@ -19,11 +19,11 @@ from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
 from podbook_api.links import InvalidSecretError, LinkSigner
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
-from podbook_core.profiles import ProfilesError, read_profiles_file
+from podbook_core.execution.profiles import ProfilesError, read_profiles_file
+from podbook_core.notebook.versions import VersionStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import VersionStore
 
 __all__ = ["Embedded", "SetupError", "build_embedded"]
 

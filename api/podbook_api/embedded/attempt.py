@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from podbook_core.acceptance import Accepted
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.acceptance import Accepted
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.task import Destination, InputSource, Source, Task
 from podbook_core.store.keys import attempts_prefix, input_key
-from podbook_core.task import Destination, InputSource, Source, Task
 
 __all__ = ["ATTEMPT_ANNOTATION", "PUBLISH_SECONDS", "AttemptFolder", "attempt_of", "build_task", "with_attempt"]
 

@@ -19,15 +19,15 @@ from podbook_api.embedded.lifecycle import Lifecycle, Parts
 from podbook_api.embedded.supervisor import StopReport, Supervisor
 from podbook_api.embedded.table import Row, Table
 from podbook_api.threads import Threads
-from podbook_core.acceptance import Accepted
-from podbook_core.model import NotebookExecution
-from podbook_core.profiles import Profiles
-from podbook_core.reasons import Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.acceptance import Accepted
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.profiles import Profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.stored import StoredExecution, needs_newer
+from podbook_core.execution.transitions import Change
+from podbook_core.results.record import RecordStore
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
-from podbook_core.stored_execution import StoredExecution, needs_newer
-from podbook_core.transitions import Change
-from podbook_core.validation import ContractValidator
 
 __all__ = ["EmbeddedBackend"]
 

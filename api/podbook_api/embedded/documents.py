@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.stored import StoredExecution, read_execution
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.stored_execution import StoredExecution, read_execution
 
 __all__ = ["DamagedDocument", "Documents"]
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from podbook_core.acceptance import Accepted, Refused, accept
-from podbook_core.digests import digest_json
-from podbook_core.model import NotebookExecution
-from podbook_core.profiles import Profiles
-from podbook_core.reasons import Reason
+from podbook_core.execution.acceptance import Accepted, Refused, accept
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.profiles import Profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.versions import UnreadableVersionError, Version, VersionStore
+from podbook_core.schema.validation import ContractValidator
+from podbook_core.schema.violations import Violation
 from podbook_core.store.base import ObjectStore
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import UnreadableVersionError, Version, VersionStore
-from podbook_core.violations import Violation
+from podbook_core.text.digests import digest_json
 
 __all__ = ["Gate"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import NotebookExecution, Progress, Status
-from podbook_core.reasons import INTERRUPTED, Reason
-from podbook_core.transitions import Change, advance
-from podbook_core.verdict import Again, AttemptEnd, End, judge
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution, Progress, Status
+from podbook_core.execution.reasons import INTERRUPTED, Reason
+from podbook_core.execution.transitions import Change, advance
+from podbook_core.execution.verdict import Again, AttemptEnd, End, judge
 
 __all__ = ["advanced", "queue_deadline", "showing", "verdict_on"]
 

@@ -27,15 +27,15 @@ from podbook_api.embedded.process import AdoptedRunner, OwnRunner, Runner, aband
 from podbook_api.embedded.salvage import salvage
 from podbook_api.embedded.table import Row, Table
 from podbook_api.threads import Threads
-from podbook_core.acceptance import Refused
-from podbook_core.attempt import AttemptManifest
-from podbook_core.attempts import Attempts
-from podbook_core.model import ATTEMPTS_LIMIT, NotebookExecution
-from podbook_core.reasons import ExitCode, Reason
-from podbook_core.record import RecordStore
+from podbook_core.execution.acceptance import Refused
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import ATTEMPTS_LIMIT, NotebookExecution
+from podbook_core.execution.reasons import ExitCode, Reason
+from podbook_core.execution.transitions import Change, change_at_end
+from podbook_core.execution.verdict import Again, End
+from podbook_core.results.attempts import Attempts
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
-from podbook_core.transitions import Change, change_at_end
-from podbook_core.verdict import Again, End
 
 __all__ = ["Lifecycle", "Parts"]
 

@@ -18,15 +18,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from podbook_api.threads import Threads
-from podbook_core.contract import ContractError
-from podbook_core.names import is_notebook_name, notebook_name_from_path
-from podbook_core.notebook import InvalidNotebookError, inspect_notebook
-from podbook_core.profiles import Profiles
-from podbook_core.publishing import check_contract
-from podbook_core.source import SourceError, find_notebooks, read_source
+from podbook_core.execution.profiles import Profiles
+from podbook_core.notebook.contract import ContractError
+from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
+from podbook_core.notebook.folder import SourceError, find_notebooks, read_source
+from podbook_core.notebook.versions import Bundle, UnreadableVersionError, VersionStore, build_bundle
+from podbook_core.schema.publication import check_contract
+from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import Bundle, UnreadableVersionError, VersionStore, build_bundle
+from podbook_core.text.names import is_notebook_name, notebook_name_from_path
 
 __all__ = ["FolderNotebook", "NotebooksFolder"]
 

@@ -1,12 +1,12 @@
 """What remains of an attempt whose runner ended without a manifest: its log, so that somebody can find out why."""
 
 from podbook_api.embedded.attempt import AttemptFolder
-from podbook_core.attempt import AttemptManifest, StoredFile
-from podbook_core.attempts import Attempts
-from podbook_core.digests import sha256_hex
+from podbook_core.execution.manifest import AttemptManifest, StoredFile
+from podbook_core.execution.verdict import End
+from podbook_core.results.attempts import Attempts
 from podbook_core.store.base import ObjectStore
 from podbook_core.store.keys import LOG_FILE, attempt_prefix
-from podbook_core.verdict import End
+from podbook_core.text.digests import sha256_hex
 
 __all__ = ["salvage"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from podbook_api.embedded.attempt import attempt_of
 from podbook_api.embedded.lifecycle import Lifecycle
 from podbook_api.embedded.table import Row, Table
-from podbook_core.admission import Waiting, next_to_start
-from podbook_core.reasons import Reason
-from podbook_core.verdict import End
+from podbook_core.execution.admission import Waiting, next_to_start
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.verdict import End
 
 __all__ = ["StopReport", "Supervisor"]
 

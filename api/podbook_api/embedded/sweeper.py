@@ -11,12 +11,12 @@ from podbook_api.embedded.attempt import AttemptFolder
 from podbook_api.embedded.data_dir import DataDir
 from podbook_api.embedded.process import is_held
 from podbook_api.threads import Threads
-from podbook_core import retention
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 from podbook_core.store.base import ObjectStore, StoreError
 from podbook_core.store.keys import execution_prefix
-from podbook_core.sweeping import StoreSweep
-from podbook_core.unused_inputs import UnusedInputs
+from podbook_core.upkeep import retention
+from podbook_core.upkeep.sweeping import StoreSweep
+from podbook_core.upkeep.unused_inputs import UnusedInputs
 
 __all__ = ["Sweeper"]
 

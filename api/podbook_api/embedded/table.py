@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from podbook_api.embedded.documents import Documents
 from podbook_api.threads import Threads
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 
 __all__ = ["Row", "Table"]
 

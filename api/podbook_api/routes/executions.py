@@ -25,11 +25,11 @@ from podbook_api.problems import Code, FieldError, ProblemError
 from podbook_api.resources import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
 from podbook_api.services.executions import Filters, is_settled
 from podbook_api.services.submission import Submitted, Wish
-from podbook_core.digests import sha256_hex
-from podbook_core.model import InputFile, NotebookExecution, NotebookRef
-from podbook_core.names import NOTEBOOK_NAME
-from podbook_core.reasons import Phase, Reason
+from podbook_core.execution.model import InputFile, NotebookExecution, NotebookRef
+from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.store.keys import input_key
+from podbook_core.text.digests import sha256_hex
+from podbook_core.text.names import NOTEBOOK_NAME
 
 __all__ = ["created_response", "router"]
 

@@ -15,7 +15,7 @@ from podbook_api.problems import Code, ProblemError
 from podbook_api.resources import NotebookList, NotebookResource, VersionList
 from podbook_api.services.notebooks import Published, notebook_etag
 from podbook_api.services.publication import Submission
-from podbook_core.versions import Asset
+from podbook_core.notebook.versions import Asset
 
 __all__ = ["notebook_schema", "router"]
 

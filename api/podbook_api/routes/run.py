@@ -13,8 +13,8 @@ from podbook_api.routes.executions import created_response, form_wish, submit
 from podbook_api.routes.results import artifact_response, output_response
 from podbook_api.services.executions import is_settled
 from podbook_api.services.submission import Submitted
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Reason
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Reason
 from podbook_core.store.keys import FILES_FOLDER
 
 __all__ = ["RUN_FAILURES", "router"]

@@ -14,10 +14,19 @@ from podbook_api.keys import Caller
 from podbook_api.problems import Code, ProblemError
 from podbook_api.services.records import ReadableRecords
 from podbook_api.threads import Threads, gather
-from podbook_core.history import Cursor, Entry, InvalidCursorError, merge, milliseconds, parse_index_key, scope_prefix, start_after
-from podbook_core.model import NotebookExecution
-from podbook_core.reasons import Phase, Reason, is_terminal
-from podbook_core.record import Record, RecordStore
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Phase, Reason, is_terminal
+from podbook_core.results.index import (
+    Cursor,
+    Entry,
+    InvalidCursorError,
+    merge,
+    milliseconds,
+    parse_index_key,
+    scope_prefix,
+    start_after,
+)
+from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["ExecutionService", "Filters", "Page", "is_settled"]

@@ -1,10 +1,10 @@
-"""Idempotency keys in the store: read, taken, and given back. What follows from an entry is decided in :mod:`podbook_core.idempotency`."""
+"""Idempotency keys in the store: read, taken, and given back. What follows from an entry is decided in :mod:`podbook_core.execution.idempotency`."""
 
 import logging
 from dataclasses import replace
 
 from podbook_api.problems import Code, ProblemError
-from podbook_core.idempotency import Entry
+from podbook_core.execution.idempotency import Entry
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import idempotency_key
 from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES

@@ -14,10 +14,10 @@ from podbook_api.resources import NotebookResource, VersionEntry
 from podbook_api.services.publication import Submission, check_submission
 from podbook_api.shared_calls import SharedCalls
 from podbook_api.threads import Threads, gather
-from podbook_core.notebook import InvalidNotebookError, NotebookInfo, inspect_notebook
+from podbook_core.notebook.file import InvalidNotebookError, NotebookInfo, inspect_notebook
+from podbook_core.notebook.versions import UnreadableVersionError, Version, VersionStore
 from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
-from podbook_core.versions import UnreadableVersionError, Version, VersionStore
 
 __all__ = ["NotebookService", "Published", "notebook_etag"]
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from podbook_api.problems import Code, FieldError, ProblemError
-from podbook_core.contract import Contract, ContractError, parse_contract
-from podbook_core.notebook import InvalidNotebookError, inspect_notebook
-from podbook_core.profiles import Profiles
-from podbook_core.publishing import check_contract, clashing_paths
-from podbook_core.validation import ContractValidator
-from podbook_core.versions import Asset, Bundle, build_bundle
+from podbook_core.execution.profiles import Profiles
+from podbook_core.notebook.contract import Contract, ContractError, parse_contract
+from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
+from podbook_core.notebook.versions import Asset, Bundle, build_bundle
+from podbook_core.schema.publication import check_contract, clashing_paths
+from podbook_core.schema.validation import ContractValidator
 
 __all__ = ["Submission", "check_submission", "glob_matches"]
 

@@ -3,7 +3,7 @@
 import logging
 
 from podbook_api.problems import Code, ProblemError
-from podbook_core.record import Record, RecordStore
+from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import ObjectStore
 
 __all__ = ["ReadableRecords"]

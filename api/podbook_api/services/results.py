@@ -10,10 +10,10 @@ from podbook_api.context import Context
 from podbook_api.problems import Code, ProblemError
 from podbook_api.services.executions import ExecutionService, not_finished
 from podbook_api.threads import Threads
-from podbook_core.attempts import Attempts
-from podbook_core.model import Condition, NotebookExecution, Progress
-from podbook_core.reasons import REASONS, Reason
-from podbook_core.record import Record, RecordedObject
+from podbook_core.execution.model import Condition, NotebookExecution, Progress
+from podbook_core.execution.reasons import REASONS, Reason
+from podbook_core.results.attempts import Attempts
+from podbook_core.results.record import Record, RecordedObject
 from podbook_core.store.base import KeyNotFoundError, ObjectTooLargeError, OpenObject, PreconditionFailedError
 from podbook_core.store.keys import (
     FILES_FOLDER,

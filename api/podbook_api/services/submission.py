@@ -15,11 +15,16 @@ from podbook_api.services import idempotency
 from podbook_api.services.executions import ExecutionService
 from podbook_api.services.notebooks import NotebookService
 from podbook_api.threads import Threads
-from podbook_core.acceptance import Accepted, Refused, accept
-from podbook_core.digests import canonical_json, digest_json
-from podbook_core.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
-from podbook_core.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
-from podbook_core.names import (
+from podbook_core.execution.acceptance import Accepted, Refused, accept
+from podbook_core.execution.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
+from podbook_core.execution.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
+from podbook_core.execution.profiles import DEFAULT_PROFILE
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.versions import Version
+from podbook_core.store.base import StoreError
+from podbook_core.store.keys import input_key
+from podbook_core.text.digests import canonical_json, digest_json
+from podbook_core.text.names import (
     LABEL_KEY_LENGTH,
     execution_name,
     idempotency_digest,
@@ -27,11 +32,6 @@ from podbook_core.names import (
     is_label_value,
     label_value,
 )
-from podbook_core.profiles import DEFAULT_PROFILE
-from podbook_core.reasons import Reason
-from podbook_core.store.base import StoreError
-from podbook_core.store.keys import input_key
-from podbook_core.versions import Version
 
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 

@@ -10,7 +10,7 @@ import click
 from podbook.cli.failure import Failure, failure_from
 from podbook.client import Client
 from podbook.errors import PodbookError
-from podbook_core.source import SourceError
+from podbook_core.notebook.folder import SourceError
 
 __all__ = ["connected"]
 

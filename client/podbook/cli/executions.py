@@ -12,7 +12,7 @@ from podbook.cli.parameters import parse_labels
 from podbook.cli.table import EXECUTION_COLUMNS, execution_rows, table
 from podbook.client import Client
 from podbook.execution import Execution
-from podbook_core.reasons import Phase
+from podbook_core.execution.reasons import Phase
 
 __all__ = ["cancel", "delete", "get", "list_", "rerun"]
 

@@ -6,7 +6,7 @@ code  meaning
 0     it worked; for ``run``: the notebook succeeded
 1     any other error
 2     the command line is wrong
-10-20 the notebook's end, by the same numbers the runner uses (``podbook_core.reasons.ExitCode``): 10 a cell failed, 11 the kernel
+10-20 the notebook's end, by the same numbers the runner uses (``podbook_core.execution.reasons.ExitCode``): 10 a cell failed, 11 the kernel
       died, 12 out of memory, 13 timed out, 14 invalid notebook, 15 invalid parameters, 16 invalid output, 17 notebook not found,
       18 HTML not rendered, 19 configuration error, 20 storage failed
 30    cancelled
@@ -31,8 +31,8 @@ from podbook.errors import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from podbook_core.reasons import REASONS, ExitCode, Reason
-from podbook_core.source import SourceError
+from podbook_core.execution.reasons import REASONS, ExitCode, Reason
+from podbook_core.notebook.folder import SourceError
 
 __all__ = ["INTERRUPTED", "Failure", "exit_code_of", "failure_from", "printable"]
 

@@ -10,7 +10,7 @@ from podbook.cli.failure import Failure, failure_from
 from podbook.cli.table import table
 from podbook.client import Client
 from podbook.errors import InvalidRequestError
-from podbook_core.source import SourceError, find_notebooks
+from podbook_core.notebook.folder import SourceError, find_notebooks
 
 __all__ = ["notebooks", "publish", "unpublish"]
 

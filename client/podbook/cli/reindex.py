@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from podbook.cli.failure import Failure
-from podbook_core.reindex import rebuild_index
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
+from podbook_core.upkeep.reindex import rebuild_index
 
 __all__ = ["reindex"]
 

@@ -26,8 +26,8 @@ from podbook_api.embedded.app import Embedded, SetupError, build_embedded
 from podbook_api.embedded.banner import Listed, banner
 from podbook_api.embedded.supervisor import StopReport
 from podbook_api.settings import ApiSettings
+from podbook_core.notebook.versions import UnreadableVersionError
 from podbook_core.store.base import StoreUnavailableError
-from podbook_core.versions import UnreadableVersionError
 
 __all__ = ["serve"]
 

@@ -5,9 +5,9 @@ One reader for operator, supervisor and API, so that all of them believe the sam
 
 import logging
 
-from podbook_core.attempt import AttemptManifest, InvalidManifestError
-from podbook_core.model import Progress
-from podbook_core.progress import parse_progress
+from podbook_core.execution.manifest import AttemptManifest, InvalidManifestError
+from podbook_core.execution.model import Progress
+from podbook_core.execution.progress import parse_progress
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, ObjectTooLargeError
 from podbook_core.store.keys import LOG_FILE, PROGRESS_FILE, RESULT_FILE, attempt_prefix, attempts_prefix, result_key
 from podbook_core.store.limits import MAX_LOG_BYTES, MAX_MANIFEST_BYTES, MAX_PROGRESS_BYTES

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from podbook_core.record import Record, parse_record
+from podbook_core.results.record import Record, parse_record
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError, StoreUnavailableError
 from podbook_core.store.keys import attempts_prefix, record_key
 from podbook_core.store.limits import MAX_RECORD_BYTES

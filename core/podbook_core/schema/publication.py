@@ -1,11 +1,11 @@
 """What is checked before a notebook is published, the same over REST and from a folder."""
 
-from podbook_core.contract import Contract, ContractError
-from podbook_core.notebook import NotebookInfo
-from podbook_core.parameter_names import contract_names, names_no_variable_can_have, variable_rule
-from podbook_core.profiles import Profiles
-from podbook_core.validation import ContractValidator
-from podbook_core.violations import escape
+from podbook_core.execution.profiles import Profiles
+from podbook_core.notebook.contract import Contract, ContractError
+from podbook_core.notebook.file import NotebookInfo
+from podbook_core.schema.validation import ContractValidator
+from podbook_core.schema.violations import escape
+from podbook_core.text.parameter_names import contract_names, names_no_variable_can_have, variable_rule
 
 __all__ = ["check_contract", "clashing_paths"]
 

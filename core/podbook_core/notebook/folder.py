@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from podbook_core.contract import MAX_CONTRACT_BYTES, Contract, ContractError, parse_contract
-from podbook_core.names import NOTEBOOK_NAME, is_notebook_name, notebook_name_from_path
-from podbook_core.notebook import MAX_NOTEBOOK_BYTES
-from podbook_core.versions import MAX_ASSETS_BYTES, Asset
+from podbook_core.notebook.contract import MAX_CONTRACT_BYTES, Contract, ContractError, parse_contract
+from podbook_core.notebook.file import MAX_NOTEBOOK_BYTES
+from podbook_core.notebook.versions import MAX_ASSETS_BYTES, Asset
+from podbook_core.text.names import NOTEBOOK_NAME, is_notebook_name, notebook_name_from_path
 
 __all__ = ["MAX_ASSET_FILES", "Source", "SourceError", "find_notebooks", "read_source"]
 

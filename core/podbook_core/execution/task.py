@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from podbook_core.requirements import NewerPodbookError, check_requirements
+from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["Destination", "InputSource", "InvalidTaskError", "Source", "Task"]
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Protocol, Self, cast
 
-from podbook_core.contract import Contract, ContractError
-from podbook_core.digests import sha256_hex
-from podbook_core.turns import StallMemory, Turns
-from podbook_core.violations import Violation, too_deep
+from podbook_core.notebook.contract import Contract, ContractError
+from podbook_core.schema.turns import StallMemory, Turns
+from podbook_core.schema.violations import Violation, too_deep
+from podbook_core.text.digests import sha256_hex
 
 __all__ = ["ContractValidator", "ValidationBusyError", "ValidationStalledError", "WorkerProcess", "start_worker"]
 
@@ -40,7 +40,7 @@ class ValidationBusyError(Exception):
 
 
 class WorkerProcess(Protocol):
-    """A process that runs :func:`podbook_core.validation_worker.main`; :class:`subprocess.Popen` is one."""
+    """A process that runs :func:`podbook_core.schema.worker.main`; :class:`subprocess.Popen` is one."""
 
     stdin: IO[bytes] | None
     """A pipe to it."""
@@ -63,7 +63,7 @@ class WorkerProcess(Protocol):
 def start_worker() -> WorkerProcess:
     """Start a worker as a program of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "podbook_core.validation_worker"],
+        [sys.executable, "-m", "podbook_core.schema.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a traceback could quote the caller's values

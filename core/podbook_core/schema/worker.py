@@ -1,4 +1,4 @@
-"""The process behind :class:`podbook_core.validation.ContractValidator`: one JSON request a line in, one JSON answer a line out."""
+"""The process behind :class:`podbook_core.schema.validation.ContractValidator`: one JSON request a line in, one JSON answer a line out."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable as _UnresolvableError
 
-from podbook_core.violations import Violation, find_violations, too_deep, validator_for
+from podbook_core.schema.violations import Violation, find_violations, too_deep, validator_for
 
 __all__ = ["main"]
 

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
-from podbook_core import retention
-from podbook_core.record import RecordStore
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore
 from podbook_core.store.keys import EXECUTIONS, INPUTS, RECORD_FILE, input_key
+from podbook_core.upkeep import retention
 
 __all__ = ["UnusedInputs"]
 

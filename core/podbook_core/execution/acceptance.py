@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from podbook_core.digests import canonical_json, sha256_hex
-from podbook_core.model import MAX_PARAMETERS_BYTES, Resolved, Spec
-from podbook_core.parameter_names import names_no_variable_can_have, variable_rule
-from podbook_core.profiles import DEFAULT_PROFILE, Profile, Profiles
-from podbook_core.reasons import Reason
-from podbook_core.validation import ValidationStalledError
-from podbook_core.versions import Version
-from podbook_core.violations import Violation, escape
+from podbook_core.execution.model import MAX_PARAMETERS_BYTES, Resolved, Spec
+from podbook_core.execution.profiles import DEFAULT_PROFILE, Profile, Profiles
+from podbook_core.execution.reasons import Reason
+from podbook_core.notebook.versions import Version
+from podbook_core.schema.validation import ValidationStalledError
+from podbook_core.schema.violations import Violation, escape
+from podbook_core.text.digests import canonical_json, sha256_hex
+from podbook_core.text.parameter_names import names_no_variable_can_have, variable_rule
 
 __all__ = ["Accepted", "Limits", "ParameterCheck", "Refused", "accept", "limits"]
 
 
 class ParameterCheck(Protocol):
-    """What compares parameters with a contract: :class:`podbook_core.validation.ContractValidator` does."""
+    """What compares parameters with a contract: :class:`podbook_core.schema.validation.ContractValidator` does."""
 
     def violations(self, schema: Mapping[str, Any] | bool | None, value: Any) -> list[Violation]:
         """What a value breaks of a schema. Raises ``ValidationStalledError`` and ``ValidationBusyError``."""

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from podbook_core.names import label_value
-from podbook_core.reasons import Phase, Reason, phase_of
+from podbook_core.execution.reasons import Phase, Reason, phase_of
 from podbook_core.store.keys import INDEX
+from podbook_core.text.names import label_value
 
 __all__ = ["Cursor", "Entry", "InvalidCursorError", "index_keys", "parse_index_key", "scope_prefix"]
 

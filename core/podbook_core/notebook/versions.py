@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from podbook_core.contract import Contract, ContractError, read_contract
-from podbook_core.digests import digest_json, sha256_hex
-from podbook_core.notebook import InvalidNotebookError, inspect_notebook
-from podbook_core.requirements import NewerPodbookError, check_requirements
+from podbook_core.notebook.contract import Contract, ContractError, read_contract
+from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, ObjectTooLargeError, PreconditionFailedError
 from podbook_core.store.keys import NOTEBOOKS, current_key, notebook_prefix, version_prefix
 from podbook_core.store.limits import (
@@ -28,6 +26,8 @@ from podbook_core.store.limits import (
     MAX_POINTER_BYTES,
     MAX_VERSION_MANIFEST_BYTES,
 )
+from podbook_core.text.digests import digest_json, sha256_hex
+from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["MAX_ASSETS_BYTES", "Asset", "Bundle", "Pointer", "UnreadableVersionError", "Version", "VersionStore", "build_bundle"]
 

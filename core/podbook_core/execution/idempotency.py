@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from podbook_core.model import NotebookExecution, NotebookRef, Spec
-from podbook_core.names import execution_name_for_key
+from podbook_core.execution.model import NotebookExecution, NotebookRef, Spec
+from podbook_core.text.names import execution_name_for_key
 
 __all__ = ["REQUEST_ANNOTATION", "Create", "Decision", "Entry", "Replay", "Reused", "Take", "decide", "expired", "idempotency_over"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from typing_extensions import override
 
-from podbook_core.history import parse_index_key
-from podbook_core.pins import repin
-from podbook_core.record import RecordStore
+from podbook_core.results.index import parse_index_key
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore
 from podbook_core.store.keys import EXECUTIONS, INDEX, record_key
+from podbook_core.upkeep.repin import repin
 
 __all__ = ["Rebuilt", "rebuild_index"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from podbook_core.history import Entry, milliseconds
+from podbook_core.results.index import Entry, milliseconds
 from podbook_core.store.keys import EXECUTIONS
 
 __all__ = ["ORPHAN_AGE", "may_be_expired", "orphaned_executions", "retention_over"]

@@ -3,9 +3,9 @@
 import signal
 from dataclasses import dataclass
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.model import ATTEMPTS_LIMIT, ErrorInfo
-from podbook_core.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, outcome_of_exit_code
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import ATTEMPTS_LIMIT, ErrorInfo
+from podbook_core.execution.reasons import INTERRUPTED, REASONS, ExitCode, Reason, Retry, outcome_of_exit_code
 
 __all__ = ["Again", "AttemptEnd", "End", "judge"]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
 
 __all__ = ["MAX_NOTEBOOK_BYTES", "InvalidNotebookError", "NotebookInfo", "inspect_notebook", "language_of"]
 

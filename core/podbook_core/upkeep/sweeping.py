@@ -8,12 +8,13 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
-from podbook_core import history, retention
-from podbook_core.idempotency import Entry, idempotency_over
-from podbook_core.record import RecordStore
+from podbook_core.execution.idempotency import Entry, idempotency_over
+from podbook_core.results import index as history
+from podbook_core.results.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
 from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key, record_key
 from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES
+from podbook_core.upkeep import retention
 
 __all__ = ["StoreSweep"]
 

@@ -1,7 +1,7 @@
 """The contract of a notebook: what ``<name>.config.json`` may say, checked and made self-contained. Pure.
 
 A contract is hostile input: it is small, its references are local or name a model beside the notebooks, and nothing in it is ever
-fetched. Whether its schemas are valid and cheap enough to use is found out by :mod:`podbook_core.validation`, in a process that can
+fetched. Whether its schemas are valid and cheap enough to use is found out by :mod:`podbook_core.schema.validation`, in a process that can
 be killed.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote
 
-from podbook_core.digests import canonical_json
-from podbook_core.nesting import MAX_FILE_NESTING, nested_too_deeply
-from podbook_core.requirements import NewerPodbookError, check_requirements
+from podbook_core.text.digests import canonical_json
+from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
 

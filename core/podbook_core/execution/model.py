@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from pydantic.alias_generators import to_camel
 
 from podbook_core import API_GROUP, API_VERSION, KIND
-from podbook_core.names import EXECUTION_NAME, NOTEBOOK_NAME
-from podbook_core.nesting import MAX_NESTING, nested_too_deeply
-from podbook_core.reasons import Phase, Reason, is_terminal, known_reason, phase_of
+from podbook_core.execution.reasons import Phase, Reason, is_terminal, known_reason, phase_of
+from podbook_core.text.json_depth import MAX_NESTING, nested_too_deeply
+from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 __all__ = [
     "ATTEMPTS_LIMIT",

@@ -6,7 +6,7 @@ import re
 import secrets
 from datetime import datetime
 
-from podbook_core.digests import canonical_json, sha256_hex
+from podbook_core.text.digests import canonical_json, sha256_hex
 
 __all__ = [
     "EXECUTION_NAME",

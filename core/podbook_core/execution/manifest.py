@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from podbook_core.reasons import INTERRUPTED, REASONS, Reason
+from podbook_core.execution.reasons import INTERRUPTED, REASONS, Reason
 
 __all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "Pages", "StoredFile"]
 
@@ -65,7 +65,7 @@ class AttemptManifest:
     uid: str
     attempt: str
     outcome: str
-    """A :class:`~podbook_core.reasons.Reason` that has an exit code, or ``Interrupted``."""
+    """A :class:`~podbook_core.execution.reasons.Reason` that has an exit code, or ``Interrupted``."""
     message: str
     error: CellError | None
     start_time: str

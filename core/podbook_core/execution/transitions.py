@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from podbook_core.attempt import AttemptManifest, Pages
-from podbook_core.model import Condition, ErrorInfo, Progress, Resolved, Results, Status
-from podbook_core.progress import MAX_CELLS
-from podbook_core.reasons import Phase, Reason, is_terminal, phase_of
-from podbook_core.verdict import End
+from podbook_core.execution.manifest import AttemptManifest, Pages
+from podbook_core.execution.model import Condition, ErrorInfo, Progress, Resolved, Results, Status
+from podbook_core.execution.progress import MAX_CELLS
+from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
+from podbook_core.execution.verdict import End
 
 __all__ = ["CONDITION_TYPES", "Change", "advance", "change_at_end", "mark_stored"]
 

@@ -2,7 +2,7 @@
 
 Closing an execution has an order, and every step may be repeated: record (create-only), index entries, name. Whoever finds a record
 already there takes it as it is: the first one to commit has decided. Only its ETags are ever written again, see
-:mod:`podbook_core.pins`.
+:mod:`podbook_core.upkeep.repin`.
 """
 
 import logging
@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from podbook_core.attempt import AttemptManifest
-from podbook_core.history import Entry, index_keys, milliseconds
-from podbook_core.model import NotebookExecution, Observation, Results
-from podbook_core.nesting import parse_without_parameters
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution, Observation, Results
+from podbook_core.execution.transitions import mark_stored
+from podbook_core.results.index import Entry, index_keys, milliseconds
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import (
     HTML_FILE,
@@ -28,7 +28,7 @@ from podbook_core.store.keys import (
     record_key,
 )
 from podbook_core.store.limits import MAX_NAME_BYTES, MAX_RECORD_BYTES
-from podbook_core.transitions import mark_stored
+from podbook_core.text.json_depth import parse_without_parameters
 
 __all__ = ["Record", "RecordStore", "RecordedObject", "parse_record"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from podbook_core.model import Document
+from podbook_core.execution.model import Document
 
 __all__ = ["DEFAULT_PROFILE", "Profile", "ProfileAccess", "Profiles", "ProfilesError", "parse_profiles", "read_profiles_file"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podbook_core.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution
 
 __all__ = ["StoredExecution", "needs_newer", "read_execution"]
 

@@ -1,0 +1,1 @@
+"""What a notebook is: the file, its contract, the folder it comes from, its published versions."""

@@ -1,0 +1,1 @@
+"""What runs leave in the store: attempts read with care, the record that counts, the index that finds it."""

@@ -1,0 +1,1 @@
+"""JSON Schema: values checked against it in a process that can be killed, and violations in words."""

@@ -1,0 +1,1 @@
+"""Text and bytes by rule: names, digests, JSON and its depth."""
