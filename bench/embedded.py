@@ -37,7 +37,7 @@ PROGRAMS = {
     "runner": "podbook_runner.__main__",
     "embedded server": "podbook_api.embedded.app",
     "API": "podbook_api.__main__",
-    "operator": "podbook_operator.main",
+    "operator": "podbook_operator.wiring",
     "`from podbook import save_output`": "podbook",
 }
 

@@ -12,8 +12,8 @@ from podbook_core.execution.profiles import ProfilesError
 from podbook_core.store.base import StoreUnavailableError
 from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.logs import set_up_logging
-from podbook_operator.main import run
 from podbook_operator.settings import Settings
+from podbook_operator.wiring import run
 
 
 def main() -> int:

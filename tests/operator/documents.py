@@ -7,9 +7,9 @@ from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Resolved, Spec, Status
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change, advance
-from podbook_operator.job import EXECUTION_LABEL, UID_LABEL
-from podbook_operator.observe import JobFacts, PodFacts, job_from_object, pod_from_object
-from podbook_operator.situation import Policy
+from podbook_operator.act.job import EXECUTION_LABEL, UID_LABEL
+from podbook_operator.decide.situation import Policy
+from podbook_operator.facts.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "0" * 64

@@ -20,13 +20,13 @@ from podbook_core.store.base import ObjectInfo, StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, result_key
 from podbook_core.text.digests import sha256_hex
+from podbook_operator.act.kube_events import EventRecorder
+from podbook_operator.act.launch import Launcher
+from podbook_operator.act.reconcile import Reconciler
+from podbook_operator.act.storage import Storage
 from podbook_operator.cluster import ClusterError, ConflictError, NotFoundError
-from podbook_operator.events import EventRecorder
-from podbook_operator.facts import Facts
-from podbook_operator.launch import Launcher
+from podbook_operator.facts.cache import Facts
 from podbook_operator.metrics import Metrics
-from podbook_operator.reconcile import Reconciler
-from podbook_operator.storage import Storage
 
 from .documents import NOW, POLICY, rfc3339
 

@@ -6,7 +6,7 @@ from podbook_core.execution.model import InputFile, Outputs
 from podbook_core.execution.task import Task
 from podbook_core.notebook.contract import Contract
 from podbook_core.notebook.versions import Version
-from podbook_operator.access import MAX_VALIDITY, build_task, validity_seconds
+from podbook_operator.act.access import MAX_VALIDITY, build_task, validity_seconds
 
 from .documents import DIGEST, UID, execution
 from .simulation import FakeSigner

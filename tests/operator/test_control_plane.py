@@ -12,7 +12,7 @@ from podbook_core.execution.reasons import Reason
 from podbook_core.results.record import RecordStore
 from podbook_core.store.s3 import S3Settings, S3Store
 from podbook_core.text.names import secret_name
-from podbook_operator.handlers import WATCHED
+from podbook_operator.watch.handlers import WATCHED
 
 from .control_plane import ApiServer, Kubelet, OperatorProcess
 

@@ -24,8 +24,8 @@ from podbook_core.store.s3 import S3Settings, S3Store
 from podbook_core.store.s3_settings import S3Section
 from podbook_core.text.names import secret_name
 from podbook_operator.cluster import ClusterError, KubernetesCluster
-from podbook_operator.main import _Operator as Operator
 from podbook_operator.settings import Settings
+from podbook_operator.wiring import _Operator as Operator
 
 from .control_plane import ApiServer, Kubelet
 from .fuses import CrashError, Fuse, fused_cluster, fused_store

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from podbook_core.execution.profiles import Profile
-from podbook_operator.facts import Facts, distil, is_newer
+from podbook_operator.facts.cache import Facts, distil, is_newer
 
 from .documents import LABELS, NAME, NOW, UID, job_object, pod_object, rfc3339, running, terminated
 

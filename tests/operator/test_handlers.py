@@ -8,11 +8,11 @@ import kopf
 import pytest
 from tests.played_api_server import played_api_server
 
-from podbook_operator.facts import Facts
-from podbook_operator.handlers import register
-from podbook_operator.login import login
-from podbook_operator.watching import kopf_settings
-from podbook_operator.workqueue import WorkQueue
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
+from podbook_operator.watch.handlers import register
+from podbook_operator.watch.kopf_settings import kopf_settings
+from podbook_operator.watch.login import login
 
 from .documents import NAME, job_object, pod_object
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change
 from podbook_core.json_logs import JsonFormatter
-from podbook_operator.events import EventRecorder, build_event
-from podbook_operator.handlers import WATCHED
-from podbook_operator.health import Health, live_watchers
+from podbook_operator.act.kube_events import EventRecorder, build_event
 from podbook_operator.patches import merge_patch
+from podbook_operator.watch.handlers import WATCHED
+from podbook_operator.watch.health import Health, live_watchers
 
 from .documents import NOW, RUNNING, execution
 

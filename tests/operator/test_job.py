@@ -9,7 +9,7 @@ import pytest
 from podbook_core.execution.profiles import Profile
 from podbook_core.execution.reasons import ExitCode
 from podbook_core.text.names import job_name, secret_name
-from podbook_operator.job import build_job, build_secret, quantity
+from podbook_operator.act.job import build_job, build_secret, quantity
 
 from .documents import NAME, UID, execution
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podbook_core.execution.reasons import Reason
-from podbook_operator.observe import job_from_object, pod_from_object, termination_message, waiting_state
+from podbook_operator.facts.observe import job_from_object, pod_from_object, termination_message, waiting_state
 
 from .documents import NOW, job, job_object, pod, pod_object, running, terminated, waiting
 

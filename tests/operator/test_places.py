@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from podbook_core.execution.admission import Waiting, next_to_start
 from podbook_core.execution.profiles import Profile
-from podbook_operator.places import Places
+from podbook_operator.facts.slots import Places
 
 from .documents import NOW, rfc3339
 

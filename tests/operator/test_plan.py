@@ -9,8 +9,8 @@ from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import NotebookExecution, Results
 from podbook_core.execution.reasons import ExitCode, Reason
 from podbook_core.execution.transitions import Change, mark_stored
-from podbook_operator.attempts import FINAL_EXIT_CODES
-from podbook_operator.decisions import (
+from podbook_operator.decide.attempts import FINAL_EXIT_CODES
+from podbook_operator.decide.decisions import (
     Accept,
     CloseRecord,
     Confirm,
@@ -26,9 +26,9 @@ from podbook_operator.decisions import (
     Update,
     Wait,
 )
-from podbook_operator.observe import JobFacts, PodFacts
-from podbook_operator.plan import plan
-from podbook_operator.situation import Rejection, Situation
+from podbook_operator.decide.plan import plan
+from podbook_operator.decide.situation import Rejection, Situation
+from podbook_operator.facts.observe import JobFacts, PodFacts
 
 from .documents import NOW, POLICY, QUEUED, RUNNING, SCHEDULED, execution, job, manifest, pod, running, terminated, waiting
 

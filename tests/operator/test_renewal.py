@@ -19,9 +19,9 @@ from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.text.names import secret_name
-from podbook_operator.access import Signed
+from podbook_operator.act.access import Signed
 from podbook_operator.cluster import ClusterUnavailableError
-from podbook_operator.renewal import Renewal, is_due
+from podbook_operator.upkeep.renewal import Renewal, is_due
 
 from .documents import NOW
 from .simulation import FakeSigner, Life, World, moment_after

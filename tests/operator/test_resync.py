@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from podbook_operator.act.job import EXECUTION_LABEL, OURS, UID_LABEL
 from podbook_operator.cluster import ClusterUnavailableError
-from podbook_operator.facts import Facts
-from podbook_operator.job import EXECUTION_LABEL, OURS, UID_LABEL
-from podbook_operator.resync import Resync
-from podbook_operator.workqueue import WorkQueue
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
+from podbook_operator.upkeep.resync import Resync
 
 from .simulation import World
 

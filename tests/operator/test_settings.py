@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from podbook_core.execution.profiles import ProfilesError
-from podbook_operator.main import policy_from
 from podbook_operator.settings import Settings, read_profiles
-from podbook_operator.watching import kopf_settings
+from podbook_operator.watch.kopf_settings import kopf_settings
+from podbook_operator.wiring import policy_from
 
 
 def test_settings_come_from_the_environment_and_hide_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

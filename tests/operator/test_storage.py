@@ -18,8 +18,8 @@ from podbook_core.results.record import RecordStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import attempt_prefix, idempotency_key, input_key, result_key
-from podbook_operator.storage import Storage
-from podbook_operator.sweeper import Living, Sweeper, living
+from podbook_operator.act.storage import Storage
+from podbook_operator.upkeep.sweeper import Living, Sweeper, living
 
 from .documents import NOW, RUNNING, UID, execution, manifest
 

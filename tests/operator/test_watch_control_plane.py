@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from podbook_core.store.s3 import S3Settings
-from podbook_operator.handlers import WATCHED
+from podbook_operator.watch.handlers import WATCHED
 
 from .control_plane import ApiServer, OperatorProcess, running
 

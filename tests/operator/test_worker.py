@@ -8,10 +8,10 @@ import pytest
 
 from podbook_core.execution.profiles import Profile
 from podbook_core.store.base import StoreUnavailableError
-from podbook_operator.facts import Facts
+from podbook_operator.act.worker import Worker
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
 from podbook_operator.metrics import Metrics
-from podbook_operator.worker import Worker
-from podbook_operator.workqueue import WorkQueue
 
 from .documents import DIGEST, NOW, rfc3339
 

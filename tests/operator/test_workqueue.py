@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_operator.workqueue import WorkQueue
+from podbook_operator.facts.workqueue import WorkQueue
 
 
 class Clock:

@@ -11,11 +11,11 @@ from functools import partial
 
 import kopf
 
-from podbook_operator import main
-from podbook_operator.health import Health
+from podbook_operator import wiring as main
 from podbook_operator.logs import set_up_logging
 from podbook_operator.settings import Settings
-from podbook_operator.watching import kopf_settings
+from podbook_operator.watch.health import Health
+from podbook_operator.watch.kopf_settings import kopf_settings
 
 
 def _impatient() -> kopf.OperatorSettings:

@@ -1,6 +1,6 @@
-"""What the operator may do next about one execution: the closed set of answers that :func:`podbook_operator.plan.plan` gives.
+"""What the operator may do next about one execution: the closed set of answers that :func:`podbook_operator.decide.plan.plan` gives.
 
-Each is carried out by one function of :mod:`podbook_operator.reconcile`, may be carried out twice without harm, and is followed by another
+Each is carried out by one function of :mod:`podbook_operator.act.reconcile`, may be carried out twice without harm, and is followed by another
 look at the facts.
 """
 

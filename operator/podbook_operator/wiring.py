@@ -11,24 +11,24 @@ import kopf
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.s3 import S3Store
+from podbook_operator.act.kube_events import EventRecorder
+from podbook_operator.act.launch import Launcher
+from podbook_operator.act.reconcile import Reconciler
+from podbook_operator.act.storage import Storage
+from podbook_operator.act.worker import Worker
 from podbook_operator.cluster import KubernetesCluster
-from podbook_operator.events import EventRecorder
-from podbook_operator.facts import Facts
-from podbook_operator.handlers import WATCHED, register
-from podbook_operator.health import Health, live_watchers
-from podbook_operator.launch import Launcher
-from podbook_operator.login import login
+from podbook_operator.decide.situation import Policy
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
 from podbook_operator.metrics import Metrics
-from podbook_operator.reconcile import Reconciler
-from podbook_operator.renewal import Renewal
-from podbook_operator.resync import Resync
 from podbook_operator.settings import Settings, read_profiles
-from podbook_operator.situation import Policy
-from podbook_operator.storage import Storage
-from podbook_operator.sweeper import Living, Sweeper, living
-from podbook_operator.watching import kopf_settings
-from podbook_operator.worker import Worker
-from podbook_operator.workqueue import WorkQueue
+from podbook_operator.upkeep.renewal import Renewal
+from podbook_operator.upkeep.resync import Resync
+from podbook_operator.upkeep.sweeper import Living, Sweeper, living
+from podbook_operator.watch.handlers import WATCHED, register
+from podbook_operator.watch.health import Health, live_watchers
+from podbook_operator.watch.kopf_settings import kopf_settings
+from podbook_operator.watch.login import login
 
 __all__ = ["policy_from", "run"]
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from podbook_core.execution.model import ATTEMPTS_LIMIT, Status
 from podbook_core.execution.reasons import INTERRUPTED, ExitCode, Reason
 from podbook_core.execution.verdict import Again, AttemptEnd, End, judge
-from podbook_operator.decisions import Finish
-from podbook_operator.observe import PodFacts, termination_message
-from podbook_operator.situation import Situation
+from podbook_operator.decide.decisions import Finish
+from podbook_operator.decide.situation import Situation
+from podbook_operator.facts.observe import PodFacts, termination_message
 
 __all__ = ["FINAL_EXIT_CODES", "attempts_begun", "judge_pod", "judge_vanished", "last_manifest"]
 

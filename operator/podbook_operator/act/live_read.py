@@ -3,7 +3,7 @@
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.stored import read_execution
 from podbook_operator.cluster import Cluster, NotFoundError
-from podbook_operator.facts import Facts
+from podbook_operator.facts.cache import Facts
 
 __all__ = ["LookAgainError", "Reader"]
 

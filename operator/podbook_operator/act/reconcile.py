@@ -1,7 +1,7 @@
 """Carries decisions out: look at one execution, decide, act, look again, until there is nothing to do but wait.
 
 Every action is idempotent and may be interrupted anywhere: whoever comes next finds the facts and goes on. Order matters in two places:
-Secret before Job, because the pod mounts it; and at the end, see :mod:`podbook_operator.closing`.
+Secret before Job, because the pod mounts it; and at the end, see :mod:`podbook_operator.act.closing`.
 """
 
 import logging
@@ -23,9 +23,15 @@ from podbook_core.execution.verdict import End
 from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.names import job_name
-from podbook_operator.closing import Closer
+from podbook_operator.act.closing import Closer
+from podbook_operator.act.job import UID_LABEL
+from podbook_operator.act.kube_events import EventRecorder
+from podbook_operator.act.launch import Launcher
+from podbook_operator.act.live_read import LookAgainError, Reader
+from podbook_operator.act.status_writer import StatusWriter
+from podbook_operator.act.storage import Storage
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError
-from podbook_operator.decisions import (
+from podbook_operator.decide.decisions import (
     Accept,
     CloseRecord,
     Confirm,
@@ -41,18 +47,12 @@ from podbook_operator.decisions import (
     Update,
     Wait,
 )
-from podbook_operator.events import EventRecorder
-from podbook_operator.facts import Entry, Facts
-from podbook_operator.job import UID_LABEL
-from podbook_operator.launch import Launcher
-from podbook_operator.malformed import refusal, understood
+from podbook_operator.decide.plan import plan
+from podbook_operator.decide.situation import Policy, Rejection, Situation
+from podbook_operator.decide.unreadable import refusal, understood
+from podbook_operator.facts.cache import Entry, Facts
+from podbook_operator.facts.observe import job_from_object, rejection_from_events
 from podbook_operator.metrics import Metrics
-from podbook_operator.observe import job_from_object, rejection_from_events
-from podbook_operator.plan import plan
-from podbook_operator.reading import LookAgainError, Reader
-from podbook_operator.situation import Policy, Rejection, Situation
-from podbook_operator.status_writer import StatusWriter
-from podbook_operator.storage import Storage
 
 __all__ = ["Reconciler"]
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change
 from podbook_core.execution.verdict import Again, End
-from podbook_operator.attempts import attempts_begun, judge_pod, judge_vanished, last_manifest
-from podbook_operator.decisions import (
+from podbook_operator.decide.attempts import attempts_begun, judge_pod, judge_vanished, last_manifest
+from podbook_operator.decide.decisions import (
     Accept,
     CloseRecord,
     Confirm,
@@ -27,8 +27,8 @@ from podbook_operator.decisions import (
     Update,
     Wait,
 )
-from podbook_operator.observe import JobFacts, PodFacts, waiting_state
-from podbook_operator.situation import LONGEST_BACK_OFF, Policy, Situation, queue_deadline, start_deadline
+from podbook_operator.decide.situation import LONGEST_BACK_OFF, Policy, Situation, queue_deadline, start_deadline
+from podbook_operator.facts.observe import JobFacts, PodFacts, waiting_state
 
 __all__ = ["plan"]
 

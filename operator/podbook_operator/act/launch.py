@@ -17,11 +17,11 @@ from podbook_core.execution.task import Task
 from podbook_core.execution.verdict import End
 from podbook_core.notebook.versions import UnreadableVersionError, Version
 from podbook_core.text.digests import digest_json
-from podbook_operator.access import MAX_VALIDITY, Signed, Signer, build_task, validity_seconds
+from podbook_operator.act.access import MAX_VALIDITY, Signed, Signer, build_task, validity_seconds
+from podbook_operator.act.job import build_job, build_secret
+from podbook_operator.act.storage import Storage
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
-from podbook_operator.job import build_job, build_secret
-from podbook_operator.observe import job_from_object
-from podbook_operator.storage import Storage
+from podbook_operator.facts.observe import job_from_object
 
 __all__ = ["Launch", "Launcher"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from podbook_core.execution.model import NotebookExecution, Status
 from podbook_core.execution.reasons import Phase, Reason
+from podbook_operator.act.kube_events import EventRecorder
 from podbook_operator.cluster import Cluster
-from podbook_operator.events import EventRecorder
-from podbook_operator.facts import Facts
+from podbook_operator.facts.cache import Facts
 from podbook_operator.metrics import Metrics
 from podbook_operator.patches import merge_patch
 

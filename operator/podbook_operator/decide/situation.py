@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import NotebookExecution
-from podbook_operator.observe import JobFacts, PodFacts
+from podbook_operator.facts.observe import JobFacts, PodFacts
 
 __all__ = ["LONGEST_BACK_OFF", "Policy", "Rejection", "Situation", "queue_deadline", "start_deadline"]
 

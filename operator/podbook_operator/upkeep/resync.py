@@ -9,10 +9,10 @@ import logging
 import random
 from collections.abc import Callable
 
+from podbook_operator.act.job import OURS
 from podbook_operator.cluster import Cluster, ClusterError
-from podbook_operator.facts import Facts
-from podbook_operator.job import OURS
-from podbook_operator.workqueue import WorkQueue
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
 
 __all__ = ["Resync"]
 

@@ -14,8 +14,8 @@ from podbook_core.execution.model import Metadata
 from podbook_core.execution.profiles import Profile
 from podbook_core.execution.reasons import ExitCode
 from podbook_core.text.names import job_name, label_value, secret_name
-from podbook_operator.attempts import FINAL_EXIT_CODES
-from podbook_operator.observe import CONTAINER
+from podbook_operator.decide.attempts import FINAL_EXIT_CODES
+from podbook_operator.facts.observe import CONTAINER
 
 __all__ = ["EXECUTION_LABEL", "MANAGED_BY", "OURS", "UID_LABEL", "WORK_DIR", "build_job", "build_secret"]
 

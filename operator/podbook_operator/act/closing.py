@@ -18,13 +18,13 @@ from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import advance, change_at_end, mark_stored
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.names import secret_name
-from podbook_operator.attempts import attempts_begun
+from podbook_operator.act.live_read import Reader
+from podbook_operator.act.status_writer import StatusWriter
+from podbook_operator.act.storage import Storage
 from podbook_operator.cluster import Cluster, RefusedError
-from podbook_operator.decisions import Finish
-from podbook_operator.facts import Facts
-from podbook_operator.reading import Reader
-from podbook_operator.status_writer import StatusWriter
-from podbook_operator.storage import Storage
+from podbook_operator.decide.attempts import attempts_begun
+from podbook_operator.decide.decisions import Finish
+from podbook_operator.facts.cache import Facts
 
 __all__ = ["Closer"]
 

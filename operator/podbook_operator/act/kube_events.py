@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from podbook_core import API_GROUP, API_VERSION, KIND
 from podbook_core.execution.model import NotebookExecution, Status
 from podbook_core.execution.reasons import Phase
+from podbook_operator.act.job import MANAGED_BY
 from podbook_operator.cluster import ClusterError
-from podbook_operator.job import MANAGED_BY
 
 __all__ = ["EventRecorder", "EventSink", "build_event"]
 

@@ -6,9 +6,9 @@ from typing import Protocol
 from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreError
 from podbook_operator.cluster import ClusterError, ClusterUnavailableError
-from podbook_operator.facts import Facts
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
 from podbook_operator.metrics import Metrics
-from podbook_operator.workqueue import WorkQueue
 
 __all__ = ["Worker"]
 
@@ -16,10 +16,10 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Visitor(Protocol):
-    """Does what there is to do about one execution; :class:`podbook_operator.reconcile.Reconciler` is one."""
+    """Does what there is to do about one execution; :class:`podbook_operator.act.reconcile.Reconciler` is one."""
 
     async def visit(self, name: str) -> float | None:
-        """See :meth:`podbook_operator.reconcile.Reconciler.visit`."""
+        """See :meth:`podbook_operator.act.reconcile.Reconciler.visit`."""
         ...
 
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from podbook_core.execution.stored import read_execution
 from podbook_core.store.base import StoreError, StoreUnavailableError
-from podbook_operator.access import Signed, Signer
+from podbook_operator.act.access import Signed, Signer
+from podbook_operator.act.launch import Launcher
 from podbook_operator.cluster import Cluster, ClusterError, ClusterUnavailableError, NotFoundError
-from podbook_operator.facts import Entry, Facts
-from podbook_operator.launch import Launcher
+from podbook_operator.facts.cache import Entry, Facts
 
 __all__ = ["Renewal", "is_due"]
 

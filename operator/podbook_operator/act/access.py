@@ -13,7 +13,7 @@ from podbook_core.execution.model import ATTEMPTS_LIMIT, NotebookExecution
 from podbook_core.execution.task import Destination, InputSource, Source, Task
 from podbook_core.notebook.versions import Version
 from podbook_core.store.keys import attempts_prefix, input_key
-from podbook_operator.situation import LONGEST_BACK_OFF
+from podbook_operator.decide.situation import LONGEST_BACK_OFF
 
 __all__ = ["MAX_VALIDITY", "Signed", "Signer", "build_task", "validity_seconds"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import kopf
 
 from podbook_core import API_GROUP, API_VERSION, PLURAL
-from podbook_operator.facts import Facts
-from podbook_operator.workqueue import WorkQueue
+from podbook_operator.facts.cache import Facts
+from podbook_operator.facts.workqueue import WorkQueue
 
 __all__ = ["WATCHED", "register"]
 

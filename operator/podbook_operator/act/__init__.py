@@ -1,0 +1,1 @@
+"""Decisions carried out, each step repeatable: Secret, Job, status, record."""

@@ -1,0 +1,1 @@
+"""What to do next, decided from facts alone. Pure: no cluster, no store."""

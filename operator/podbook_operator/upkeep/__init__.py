@@ -1,0 +1,1 @@
+"""What runs beside the executions: resync, renewed access, the sweep."""
