@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from podbook_runner.stop import Stop
+from podbook_runner.limits.stop import Stop
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _CRASHED = 1

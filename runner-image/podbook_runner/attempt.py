@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from podbook_core.execution.reasons import INTERRUPTED, Reason
 from podbook_core.execution.task import Source, Task
-from podbook_runner import document, workspace
-from podbook_runner.access import Access
-from podbook_runner.delivery import Delivery, PublishDeadline, outcome_without
-from podbook_runner.fetch import fetch
-from podbook_runner.kernel import Kernel
-from podbook_runner.kernelspec import find_kernelspec, kernel_folders
-from podbook_runner.log import RunLog
-from podbook_runner.memory import OomScore, find_control_group
+from podbook_runner.cells import notebook as document
+from podbook_runner.cells.log import RunLog
+from podbook_runner.cells.reporter import Progress, Reporter
+from podbook_runner.delivery.delivery import Delivery, PublishDeadline, outcome_without
+from podbook_runner.delivery.results import Clock, Results
+from podbook_runner.html.client import Renderer
+from podbook_runner.inputs import workspace
+from podbook_runner.inputs.fetch import fetch
+from podbook_runner.kernel.process import Kernel
+from podbook_runner.kernel.spec import find_kernelspec, kernel_folders
+from podbook_runner.limits.memory import OomScore, find_control_group
+from podbook_runner.limits.processes import become_subreaper
+from podbook_runner.limits.stop import InterruptedFetchError, Stop
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.processes import become_subreaper
-from podbook_runner.progress import Progress, Reporter
-from podbook_runner.publish import Publisher
-from podbook_runner.redact import Redactor
-from podbook_runner.renderer import Renderer
-from podbook_runner.results import Clock, Results
-from podbook_runner.stop import InterruptedFetchError, Stop
+from podbook_runner.transfer.publish import Publisher
+from podbook_runner.transfer.redact import Redactor
+from podbook_runner.transfer.renewed_access import Access
 
 if TYPE_CHECKING:
-    from podbook_runner.execution import Execution
-    from podbook_runner.forks import Child
+    from podbook_runner.cells.state import Execution
+    from podbook_runner.children import Child
 
 __all__ = ["Attempt"]
 
@@ -136,8 +137,8 @@ class Attempt:
         """Start what renders and what validates, after all has been imported that they need as well and before there are threads."""
         from nbformat.validator import get_validator  # noqa: PLC0415
 
-        import podbook_runner.execute  # noqa: F401, PLC0415 - heavy, beside the starting kernel
-        from podbook_runner.forks import start_child  # noqa: PLC0415
+        import podbook_runner.cells.engine  # noqa: F401, PLC0415 - heavy, beside the starting kernel
+        from podbook_runner.children import start_child  # noqa: PLC0415
 
         get_validator(4, 5)  # type: ignore[no-untyped-call] # compiled once, for papermill here and for nbconvert in the fork
         # What was imported stays; the collector need not look at it again, here nor in the children.
@@ -148,7 +149,7 @@ class Attempt:
             self._validator = start_child(validation_worker.main, Path(os.devnull), score)
             kernel.spare(self._validator.pid)
         if self.task.html or self.task.report:
-            from podbook_runner import render  # noqa: PLC0415
+            from podbook_runner.html import worker as render  # noqa: PLC0415
 
             errors = space.private / "renderer.err"
             child = start_child(render.main, errors, score)
@@ -185,7 +186,7 @@ class Attempt:
     # The cells --------------------------------------------------------------------------------------------------------------------
 
     def _execute(self) -> Outcome:
-        from podbook_runner.limits import Watch  # noqa: PLC0415
+        from podbook_runner.limits.watch import Watch  # noqa: PLC0415
 
         task, kernel = self.task, self._kernel
         if kernel is None:
@@ -199,8 +200,8 @@ class Attempt:
             group=find_control_group(),
         )
         try:
-            from podbook_runner.execute import execute  # noqa: PLC0415
-            from podbook_runner.execution import Execution  # noqa: PLC0415
+            from podbook_runner.cells.engine import execute  # noqa: PLC0415
+            from podbook_runner.cells.state import Execution  # noqa: PLC0415
 
             self._execution = Execution(
                 kernel, self.stop, self._log, watch.system_killed, task.max_notebook_bytes, self._published_cells

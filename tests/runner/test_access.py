@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from podbook_core.execution.task import Destination, Source, Task
-from podbook_runner.access import Access
-from podbook_runner.log import RunLog
-from podbook_runner.redact import Redactor
+from podbook_runner.cells.log import RunLog
+from podbook_runner.transfer.redact import Redactor
+from podbook_runner.transfer.renewed_access import Access
 
 from .conftest import Mount
 

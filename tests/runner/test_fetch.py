@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from podbook_runner.fetch import fetch
+from podbook_runner.inputs.fetch import fetch
 
 CONTENT = b"what was asked for"
 

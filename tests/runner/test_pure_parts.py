@@ -17,16 +17,16 @@ from podbook_core.execution.manifest import CellError
 from podbook_core.execution.reasons import INTERRUPTED, REASONS, ExitCode, Reason
 from podbook_core.execution.task import Destination, InputSource, Source, Task
 from podbook_core.store.limits import MAX_LOG_BYTES
-from podbook_runner.carriage_returns import as_shown
-from podbook_runner.document import executed_bytes, merge_streams, outputs_size
-from podbook_runner.kernelspec import KernelSpec, find_kernelspec
-from podbook_runner.limits import group_is_full, seconds_to_next_look
-from podbook_runner.log import RunLog
-from podbook_runner.memory import MemoryReading, find_control_group
+from podbook_runner.cells.carriage_returns import as_shown
+from podbook_runner.cells.log import RunLog
+from podbook_runner.cells.notebook import executed_bytes, merge_streams, outputs_size
+from podbook_runner.cells.output import OutputScraps, parse_output
+from podbook_runner.kernel.spec import KernelSpec, find_kernelspec
+from podbook_runner.limits.memory import MemoryReading, find_control_group
+from podbook_runner.limits.processes import descendants, memory_of
+from podbook_runner.limits.watch import group_is_full, seconds_to_next_look
 from podbook_runner.outcome import AttemptError, Outcome, exit_code_of, termination_message
-from podbook_runner.output import OutputScraps, parse_output
-from podbook_runner.processes import descendants, memory_of
-from podbook_runner.redact import REPLACEMENT, Redactor, secrets_of, without_query
+from podbook_runner.transfer.redact import REPLACEMENT, Redactor, secrets_of, without_query
 
 SECRET = 'c2lnbmF0dXJl+/=&<q>"x'
 
@@ -315,7 +315,7 @@ def test_memory_is_looked_at_again_before_it_can_be_full() -> None:
 
 def test_a_module_is_loaded_when_it_is_used() -> None:
     program = (
-        "import sys\nfrom podbook_runner.late import imported_late\n"
+        "import sys\nfrom podbook_runner.lazy_import import imported_late\n"
         "with imported_late('colorsys'), imported_late('no_such_module'):\n"
         "    import colorsys\n"
         "    try:\n        import no_such_module\n    except ModuleNotFoundError as error:\n        print(error.name)\n"
@@ -372,7 +372,7 @@ def test_python_kernels_run_on_this_interpreter() -> None:
 def test_the_runner_does_without_pydantic_and_boto3() -> None:
     program = (
         "import sys\nsys.modules['boto3'] = None\n"
-        "import podbook_runner.attempt, podbook_runner.execute, podbook_runner.render, podbook_core.schema.validation, podbook_core.store.directory\n"
+        "import podbook_runner.attempt, podbook_runner.cells.engine, podbook_runner.html.worker, podbook_core.schema.validation, podbook_core.store.directory\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'pydantic', 'botocore', 'fastapi', 'kopf', 'kubernetes'}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -15,20 +15,20 @@ from podbook_core.execution.progress import progress_json
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
 from podbook_core.store import keys
-from podbook_runner import document
-from podbook_runner.artifacts import find_artifacts
-from podbook_runner.kernel import Kernel
-from podbook_runner.log import RunLog
+from podbook_runner.cells import notebook as document
+from podbook_runner.cells.log import RunLog
+from podbook_runner.cells.output import parse_output
+from podbook_runner.delivery.artifacts import find_artifacts
+from podbook_runner.delivery.results import Results
+from podbook_runner.html.client import Renderer, RenderError
+from podbook_runner.kernel.process import Kernel
+from podbook_runner.limits.stop import Stop
 from podbook_runner.outcome import AttemptError, Outcome, clip
-from podbook_runner.output import parse_output
-from podbook_runner.redact import Redactor
-from podbook_runner.renderer import Renderer, RenderError
-from podbook_runner.results import Results
-from podbook_runner.stop import Stop
+from podbook_runner.transfer.redact import Redactor
 
 if TYPE_CHECKING:
-    from podbook_runner.execution import Execution
-    from podbook_runner.forks import Child
+    from podbook_runner.cells.state import Execution
+    from podbook_runner.children import Child
 
 __all__ = ["Delivery", "PublishDeadline", "outcome_without"]
 

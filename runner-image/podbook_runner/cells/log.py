@@ -5,8 +5,8 @@ import time
 from collections import deque
 
 from podbook_core.store.limits import MAX_LOG_BYTES
-from podbook_runner.carriage_returns import written_over
-from podbook_runner.redact import Redactor
+from podbook_runner.cells.carriage_returns import written_over
+from podbook_runner.transfer.redact import Redactor
 
 __all__ = ["RunLog"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from podbook_runner.memory import OomScore
+from podbook_runner.limits.memory import OomScore
 
 __all__ = ["Child", "ForkedProcess", "start_child"]
 

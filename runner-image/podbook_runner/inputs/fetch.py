@@ -14,7 +14,7 @@ from pathlib import Path
 
 from podbook_core.execution.reasons import Reason
 from podbook_runner.outcome import AttemptError
-from podbook_runner.redact import without_query
+from podbook_runner.transfer.redact import without_query
 
 __all__ = ["fetch"]
 
@@ -121,7 +121,7 @@ def _chunks_of_file(path: Path, what: str, missing: Reason) -> Generator[bytes]:
 def _chunks_over_http(parts: urllib.parse.SplitResult, what: str, missing: Reason) -> Generator[bytes]:
     import http.client  # noqa: PLC0415 - only where the store speaks HTTP
 
-    from podbook_runner.connection import connect  # noqa: PLC0415
+    from podbook_runner.transfer.http import connect  # noqa: PLC0415
 
     connection: http.client.HTTPConnection | None = None
     try:

@@ -1,4 +1,4 @@
-"""The runner's side of the rendering process (:mod:`podbook_runner.render`)."""
+"""The runner's side of the rendering process (:mod:`podbook_runner.html.worker`)."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from podbook_runner.forks import Child
+    from podbook_runner.children import Child
 
 __all__ = ["RenderError", "Renderer"]
 
@@ -27,7 +27,7 @@ class Renderer:
     the notebook.
 
     Args:
-        process: runs :func:`podbook_runner.render.main`.
+        process: runs :func:`podbook_runner.html.worker.main`.
         errors: where its standard error goes.
         again: starts another such process.
     """

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from podbook_runner.document import outputs_size
-from podbook_runner.kernel import Kernel
-from podbook_runner.log import RunLog
+from podbook_runner.cells.log import RunLog
+from podbook_runner.cells.notebook import outputs_size
+from podbook_runner.cells.output import OutputScraps
+from podbook_runner.cells.reporter import Progress
+from podbook_runner.kernel.process import Kernel
+from podbook_runner.limits.stop import Cause, Stop
 from podbook_runner.outcome import Outcome
-from podbook_runner.output import OutputScraps
-from podbook_runner.progress import Progress
-from podbook_runner.stop import Cause, Stop
 
 __all__ = ["Execution"]
 

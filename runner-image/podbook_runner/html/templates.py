@@ -1,6 +1,6 @@
 """nbconvert's templates, compiled beforehand: an image keeps them, so that not every run compiles them again.
 
-``python -m podbook_runner.templates`` writes them, once, where an image is built.
+``python -m podbook_runner.html.templates`` writes them, once, where an image is built.
 """
 
 import sys
@@ -30,7 +30,7 @@ class CompiledTemplates(FileSystemBytecodeCache):
 
 def main(folder: Path = FOLDER) -> None:
     """Compile what a page needs."""
-    from podbook_runner.render import make_exporter, warm_up  # noqa: PLC0415 - it imports this module
+    from podbook_runner.html.worker import make_exporter, warm_up  # noqa: PLC0415 - it imports this module
 
     folder.mkdir(parents=True, exist_ok=True)
     warm_up(make_exporter(FileSystemBytecodeCache(str(folder))))

@@ -12,10 +12,10 @@ from podbook_core.execution.manifest import AttemptManifest, Pages, StoredFile
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
 from podbook_core.store import keys
-from podbook_runner.artifacts import Artifact
-from podbook_runner.log import RunLog
+from podbook_runner.cells.log import RunLog
+from podbook_runner.delivery.artifacts import Artifact
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.publish import Publisher
+from podbook_runner.transfer.publish import Publisher
 
 __all__ = ["Clock", "Results"]
 

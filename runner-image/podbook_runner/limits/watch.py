@@ -4,10 +4,10 @@ import os
 import threading
 import time
 
-from podbook_runner.kernel import Kernel
-from podbook_runner.memory import ControlGroup, MemoryReading
-from podbook_runner.processes import descendants, memory_of
-from podbook_runner.stop import Cause, Stop
+from podbook_runner.kernel.process import Kernel
+from podbook_runner.limits.memory import ControlGroup, MemoryReading
+from podbook_runner.limits.processes import descendants, memory_of
+from podbook_runner.limits.stop import Cause, Stop
 
 __all__ = ["Watch", "group_is_full", "seconds_to_next_look"]
 

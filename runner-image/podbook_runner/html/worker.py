@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podbook_runner.late import imported_late
+from podbook_runner.lazy_import import imported_late
 
 if TYPE_CHECKING:
     from jinja2 import BytecodeCache
@@ -65,7 +65,7 @@ def main() -> None:
     """Warm up, wait for the request, render, answer."""
     warnings.simplefilter("ignore")
     gc.disable()
-    from podbook_runner.templates import FOLDER, CompiledTemplates  # noqa: PLC0415 - the imports are the warming up
+    from podbook_runner.html.templates import FOLDER, CompiledTemplates  # noqa: PLC0415 - the imports are the warming up
 
     exporter = make_exporter(CompiledTemplates(str(FOLDER)) if FOLDER.is_dir() else None)
     warm_up(exporter)

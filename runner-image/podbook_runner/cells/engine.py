@@ -20,13 +20,13 @@ from nbformat.v4 import new_output
 from podbook_core.execution.manifest import CellError
 from podbook_core.execution.reasons import INTERRUPTED, Reason
 from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
-from podbook_runner.execution import Execution
-from podbook_runner.late import imported_late
-from podbook_runner.log import RunLog
-from podbook_runner.mime_bundle import valid_bundle
+from podbook_runner.cells.log import RunLog
+from podbook_runner.cells.mime_bundle import valid_bundle
+from podbook_runner.cells.state import Execution
+from podbook_runner.kernel.session import KernelSession, close_session, open_session
+from podbook_runner.lazy_import import imported_late
+from podbook_runner.limits.stop import Cause
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.session import KernelSession, close_session, open_session
-from podbook_runner.stop import Cause
 
 # papermill wants it for notebooks at web addresses, which never come here.
 with imported_late("requests"):

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from podbook_core.execution.reasons import Reason
-from podbook_runner.kernelspec import KernelSpec
+from podbook_runner.kernel.spec import KernelSpec
+from podbook_runner.limits.processes import kill_descendants
 from podbook_runner.outcome import AttemptError
-from podbook_runner.processes import kill_descendants
 
 __all__ = ["Kernel"]
 

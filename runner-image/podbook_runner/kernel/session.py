@@ -19,7 +19,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from nbclient.exceptions import DeadKernelError
 from traitlets import Type
 
-from podbook_runner.kernel import Kernel
+from podbook_runner.kernel.process import Kernel
 
 if sys.version_info >= (3, 12):
     from typing import override

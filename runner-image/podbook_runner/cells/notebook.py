@@ -8,9 +8,9 @@ from podbook_core.execution.reasons import Reason
 from podbook_core.notebook.file import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
 from podbook_core.text.parameter_names import names_no_variable_can_have, variable_rule
-from podbook_runner.carriage_returns import as_shown
+from podbook_runner.cells.carriage_returns import as_shown
 from podbook_runner.outcome import AttemptError
-from podbook_runner.redact import Redactor
+from podbook_runner.transfer.redact import Redactor
 
 __all__ = ["check_parameter_names", "executed_bytes", "merge_streams", "outputs_size", "parse_notebook"]
 

@@ -1,0 +1,1 @@
+"""What follows the last cell: results checked, stored, and named in the manifest."""

@@ -1,0 +1,1 @@
+"""The executed notebook as HTML, made in a process of its own."""

@@ -1,0 +1,1 @@
+"""The kernel's process, its specification and the session with it."""
