@@ -35,7 +35,7 @@ from podbook_core.text.names import execution_name
 PAGE = Path(__file__).resolve().parent.parent / "docs/explanation/benchmark.md"
 PROGRAMS = {
     "runner": "podbook_runner.__main__",
-    "embedded server": "podbook_api.embedded.app",
+    "embedded server": "podbook_api.serve.app",
     "API": "podbook_api.__main__",
     "operator": "podbook_operator.wiring",
     "`from podbook import save_output`": "podbook",

@@ -19,9 +19,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from podbook.cli.group import podbook as podbook_command
-from podbook_api.embedded.app import build_embedded
+from podbook_api.doors.openapi import NotebookSchema, build_document
 from podbook_api.metrics import Metrics as ApiMetrics
-from podbook_api.openapi import NotebookSchema, build_document
+from podbook_api.serve.app import build_embedded
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.profiles import Profile

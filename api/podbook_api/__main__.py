@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from podbook_api.app import create_app
+from podbook_api.auth.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
+from podbook_api.auth.links import InvalidSecretError, LinkSigner
 from podbook_api.backends.base import BackendUnavailableError
-from podbook_api.backends.kubernetes import KubernetesBackend
-from podbook_api.context import Context, NoFolder
-from podbook_api.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
-from podbook_api.links import InvalidSecretError, LinkSigner
+from podbook_api.backends.cluster.backend import KubernetesBackend
 from podbook_api.logs import set_up_logging
+from podbook_api.services.context import Context, NoFolder
 from podbook_api.settings import ApiSettings
 from podbook_core.environment import wrong_variables
 from podbook_core.execution.profiles import ProfilesError, read_profiles_file

@@ -8,19 +8,20 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
-from podbook_api.context import Context
-from podbook_api.dependencies import Services
-from podbook_api.events import EventHub
-from podbook_api.exchange import Exchange
-from podbook_api.limits import BodyLimit
+from podbook_api.doors import service as health
+from podbook_api.doors.dependencies import Services
+from podbook_api.doors.native import executions, notebooks, results, run
+from podbook_api.doors.openapi import OpenApiDocuments
+from podbook_api.doors.problems import HANDLERS
 from podbook_api.metrics import Metrics
-from podbook_api.openapi import OpenApiDocuments
-from podbook_api.problems import HANDLERS
-from podbook_api.routes import executions, health, notebooks, results, run
+from podbook_api.middleware.body_limit import BodyLimit
+from podbook_api.middleware.exchange import Exchange
+from podbook_api.services.catalogue import NotebookService
+from podbook_api.services.context import Context
+from podbook_api.services.create import Submitter
 from podbook_api.services.executions import ExecutionService
-from podbook_api.services.notebooks import NotebookService
+from podbook_api.services.following import EventHub
 from podbook_api.services.results import ResultService
-from podbook_api.services.submission import Submitter
 from podbook_api.threads import Threads
 from podbook_core import __version__
 

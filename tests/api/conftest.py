@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from podbook_api.keys import create_key
+from podbook_api.auth.keys import create_key
 from podbook_api.settings import ApiSettings
 
 from .samples import write_folder

@@ -17,13 +17,13 @@ from aiohttp import web
 from fastapi import FastAPI
 
 from podbook_api.app import create_app
-from podbook_api.backends.kubernetes import KubernetesBackend
-from podbook_api.context import Context, NoFolder
-from podbook_api.embedded.backend import EmbeddedBackend
-from podbook_api.embedded.data_dir import DataDir
-from podbook_api.embedded.documents import Documents
-from podbook_api.keys import Anonymous
-from podbook_api.links import LinkSigner
+from podbook_api.auth.keys import Anonymous
+from podbook_api.auth.links import LinkSigner
+from podbook_api.backends.cluster.backend import KubernetesBackend
+from podbook_api.backends.embedded.backend import EmbeddedBackend
+from podbook_api.backends.embedded.data_dir import DataDir
+from podbook_api.backends.embedded.documents import Documents
+from podbook_api.services.context import Context, NoFolder
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
 from podbook_core.execution.profiles import parse_profiles

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from podbook_api.embedded.app import build_embedded
+from podbook_api.serve.app import build_embedded
 from podbook_api.settings import ApiSettings
 from podbook_core.store.base import ObjectStore
 from podbook_core.store.directory import DirectoryStore

@@ -12,10 +12,10 @@ from tests.notebook_file import notebook_file
 from typing_extensions import override
 
 from podbook_api.app import create_app
+from podbook_api.auth.keys import Anonymous
+from podbook_api.auth.links import LinkSigner
 from podbook_api.backends.base import BackendUnavailableError
-from podbook_api.context import Context, NoFolder
-from podbook_api.keys import Anonymous
-from podbook_api.links import LinkSigner
+from podbook_api.services.context import Context, NoFolder
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.manifest import StoredFile
 from podbook_core.execution.model import NotebookExecution

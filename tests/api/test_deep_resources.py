@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.played_api_server import played_api_server
 
-from podbook_api.backends.kubernetes import KubernetesBackend
+from podbook_api.backends.cluster.backend import KubernetesBackend
 
 
 async def test_a_resource_of_absurd_depth_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from podbook_api.__main__ import SetupError, build_context, main
-from podbook_api.keys import Anonymous
+from podbook_api.auth.keys import Anonymous
 from podbook_api.settings import ApiSettings
 from podbook_core.store.s3_settings import S3Section
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from podbook_api.events import State, state_events, state_id
+from podbook_api.services.following import State, state_events, state_id
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Progress, Spec, Status
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change, advance

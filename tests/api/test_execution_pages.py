@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from podbook_api.context import Context, NoFolder
-from podbook_api.keys import Anonymous, Caller
-from podbook_api.links import LinkSigner
-from podbook_api.problems import ProblemError
+from podbook_api.auth.keys import Anonymous, Caller
+from podbook_api.auth.links import LinkSigner
+from podbook_api.doors.problems import ProblemError
 from podbook_api.services import executions as module
+from podbook_api.services.context import Context, NoFolder
 from podbook_api.services.executions import ExecutionService, Filters
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads

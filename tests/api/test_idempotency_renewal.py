@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from podbook_api.auth.keys import Anonymous, Caller
+from podbook_api.auth.links import LinkSigner
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, InvalidExecutionError, QueueFullError
-from podbook_api.context import Context, NoFolder
-from podbook_api.keys import Anonymous, Caller
-from podbook_api.links import LinkSigner
-from podbook_api.problems import Code, ProblemError
+from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.services.catalogue import NotebookService
+from podbook_api.services.context import Context, NoFolder
+from podbook_api.services.create import Submitted, Submitter, Wish
 from podbook_api.services.executions import ExecutionService
-from podbook_api.services.notebooks import NotebookService
-from podbook_api.services.submission import Submitted, Submitter, Wish
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION

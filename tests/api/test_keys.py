@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from podbook_api.keys import Caller, InvalidKeysFileError, Keyring, create_key, key_hash
+from podbook_api.auth.keys import Caller, InvalidKeysFileError, Keyring, create_key, key_hash
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from podbook_api.links import ExpiredLinkError, InvalidLinkError, InvalidSecretError, LinkSigner
+from podbook_api.auth.links import ExpiredLinkError, InvalidLinkError, InvalidSecretError, LinkSigner
 
 from .server import Server
 

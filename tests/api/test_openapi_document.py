@@ -6,7 +6,7 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from podbook_api.openapi import NotebookSchema, OpenApiDocuments, build_document, schema_components
+from podbook_api.doors.openapi import NotebookSchema, OpenApiDocuments, build_document, schema_components
 
 BASE: dict[str, Any] = {
     "openapi": "3.1.0",

@@ -10,9 +10,9 @@ import pytest_asyncio
 from tests.notebook_file import notebook_file
 
 from podbook_api.app import create_app
-from podbook_api.context import Context, NoFolder
-from podbook_api.keys import Anonymous
-from podbook_api.links import LinkSigner
+from podbook_api.auth.keys import Anonymous
+from podbook_api.auth.links import LinkSigner
+from podbook_api.services.context import Context, NoFolder
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.profiles import parse_profiles
 from podbook_core.notebook.contract import Contract

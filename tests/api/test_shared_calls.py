@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from podbook_api.shared_calls import SharedCalls
+from podbook_api.services.shared_calls import SharedCalls
 
 
 class Oracle:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from podbook_api.keys import KeyFile, key_hash
+from podbook_api.auth.keys import KeyFile, key_hash
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from podbook_api.keys import Keyring
+from podbook_api.auth.keys import Keyring
 
 Cli = Callable[..., "CompletedProcess[str]"]
 

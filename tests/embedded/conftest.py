@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from tests.embedded import samples
 
-from podbook_api.embedded.backend import EmbeddedBackend
-from podbook_api.embedded.data_dir import DataDir
+from podbook_api.backends.embedded.backend import EmbeddedBackend
+from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_core.execution.profiles import parse_profiles
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore

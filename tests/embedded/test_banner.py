@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podbook_api.embedded.banner import Listed, banner, example_parameters
+from podbook_api.serve.banner import Listed, banner, example_parameters
 
 
 def text(*notebooks: Listed, keys: bool = False, everywhere: bool = False) -> str:

@@ -16,7 +16,7 @@ import pytest
 from tests.embedded.serving import Server
 from tests.notebook_file import SAVE, notebook_file
 
-from podbook_api.embedded.process import abandon, is_held
+from podbook_api.backends.embedded.process import abandon, is_held
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.reasons import ExitCode, Reason
 from podbook_core.store.directory import DirectoryStore

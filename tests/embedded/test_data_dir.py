@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podbook_api.embedded.data_dir import DataDir, DataDirError
+from podbook_api.backends.embedded.data_dir import DataDir, DataDirError
 
 
 def test_a_second_server_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_second_server_is_refused_with_the_first_ones_process(tmp_path: Path) 
 
 def test_the_end_of_a_process_frees_it(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from podbook_api.embedded.data_dir import DataDir\n"
+        "import os, sys; from pathlib import Path; from podbook_api.backends.embedded.data_dir import DataDir\n"
         "kept = DataDir(Path(sys.argv[1])); os._exit(7)"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "data")], check=False)

@@ -8,7 +8,7 @@ from tests.embedded.conftest import StartBackend
 from tests.embedded.samples import new_execution
 from typing_extensions import override
 
-from podbook_api.embedded.backend import EmbeddedBackend
+from podbook_api.backends.embedded.backend import EmbeddedBackend
 from podbook_core.execution.model import NotebookExecution
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.embedded.samples import new_execution
 
-from podbook_api.embedded.judgement import advanced, queue_deadline, showing, verdict_on
+from podbook_api.backends.embedded.judgement import advanced, queue_deadline, showing, verdict_on
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import Progress, Resolved, Status
 from podbook_core.execution.reasons import INTERRUPTED, ExitCode, Reason

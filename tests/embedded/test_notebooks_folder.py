@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.notebook_file import notebook_file
 
-from podbook_api.embedded.data_dir import DataDir
-from podbook_api.embedded.notebooks_folder import NotebooksFolder
+from podbook_api.backends.embedded.data_dir import DataDir
+from podbook_api.serve.notebooks_folder import NotebooksFolder
 from podbook_api.threads import Threads
 from podbook_core.execution.profiles import parse_profiles
 from podbook_core.notebook.versions import Version, VersionStore

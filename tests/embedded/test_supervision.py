@@ -10,8 +10,8 @@ from tests.embedded.conftest import StartBackend
 from tests.embedded.samples import new_execution, publish, settle
 
 from podbook_api.backends.base import BackendUnavailableError, QueueFullError
-from podbook_api.embedded.data_dir import DataDir
-from podbook_api.embedded.supervisor import StopReport
+from podbook_api.backends.embedded.data_dir import DataDir
+from podbook_api.backends.embedded.supervisor import StopReport
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.profiles import parse_profiles

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from tests.embedded.samples import new_execution
 
-from podbook_api.embedded.data_dir import DataDir
-from podbook_api.embedded.sweeper import Sweeper
+from podbook_api.backends.embedded.data_dir import DataDir
+from podbook_api.backends.embedded.sweeper import Sweeper
 from podbook_core.execution.idempotency import Entry
 from podbook_core.execution.model import InputFile, NotebookExecution
 from podbook_core.execution.reasons import Reason

@@ -10,7 +10,7 @@ from tests.embedded.samples import new_execution, settle
 from tests.embedded.serving import Server
 from tests.notebook_file import notebook_file
 
-from podbook_api.embedded.data_dir import DataDir
+from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_core.execution.reasons import Reason
 from podbook_core.notebook.versions import VersionStore
 from podbook_core.results.record import RecordStore

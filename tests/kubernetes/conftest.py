@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from podbook_api.backends.kubernetes import KubernetesBackend
+from podbook_api.backends.cluster.backend import KubernetesBackend
 from podbook_core.execution.model import NotebookExecution, Results
 from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.execution.transitions import Change, advance, mark_stored

@@ -18,7 +18,7 @@ from podbook_api.backends.base import (
     InvalidExecutionError,
     QueueFullError,
 )
-from podbook_api.backends.kubernetes import KubernetesBackend
+from podbook_api.backends.cluster.backend import KubernetesBackend
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.execution.reasons import Reason
 from podbook_core.text.names import execution_name

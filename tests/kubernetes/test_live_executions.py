@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.core.builders import NOW
 
-from podbook_api.backends.api_server import RefusedError
-from podbook_api.backends.kubernetes import KubernetesBackend, _parse
-from podbook_api.backends.live import LiveExecutions, is_settled, version_number
+from podbook_api.backends.cluster.backend import KubernetesBackend, _parse
+from podbook_api.backends.cluster.cache import LiveExecutions, is_settled, version_number
+from podbook_api.backends.cluster.connection import RefusedError
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Results, Spec
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change, advance, mark_stored

@@ -8,9 +8,9 @@ import pytest
 from kubernetes.aio.config import incluster_config
 from tests.kubernetes.conftest import EXECUTIONS, TOKEN, ControlPlane
 
-from podbook_api.backends import api_server
-from podbook_api.backends.api_server import ApiServer
 from podbook_api.backends.base import BackendUnavailableError
+from podbook_api.backends.cluster import connection as api_server
+from podbook_api.backends.cluster.connection import ApiServer
 
 pytestmark = pytest.mark.controlplane
 

@@ -7,11 +7,11 @@ from functools import partial
 
 import anyio
 
+from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import BackendUnavailableError, StillActiveError
 from podbook_api.cache import LruCache
-from podbook_api.context import Context
-from podbook_api.keys import Caller
-from podbook_api.problems import Code, ProblemError
+from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.services.context import Context
 from podbook_api.services.records import ReadableRecords
 from podbook_api.threads import Threads, gather
 from podbook_core.execution.model import NotebookExecution

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from podbook_api.problems import Code, ProblemError
+from podbook_api.doors.problems import Code, ProblemError
 from podbook_core.execution.idempotency import Entry
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import idempotency_key

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podbook_api.problems import Code, FieldError, ProblemError
+from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_core.execution.profiles import Profiles
 from podbook_core.notebook.contract import Contract, ContractError, parse_contract
 from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook

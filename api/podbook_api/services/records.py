@@ -2,7 +2,7 @@
 
 import logging
 
-from podbook_api.problems import Code, ProblemError
+from podbook_api.doors.problems import Code, ProblemError
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import ObjectStore
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from podbook_api.context import Context
-from podbook_api.problems import Code, ProblemError
+from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.services.context import Context
 from podbook_api.services.executions import ExecutionService, not_finished
 from podbook_api.threads import Threads
 from podbook_core.execution.model import Condition, NotebookExecution, Progress

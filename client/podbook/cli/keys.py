@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from podbook.cli.failure import Failure
 from podbook.cli.table import table
-from podbook_api.keys import KeyEntry, KeyFile, create_key
+from podbook_api.auth.keys import KeyEntry, KeyFile, create_key
 
 __all__ = ["expiry", "keys"]
 

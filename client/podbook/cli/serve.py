@@ -22,9 +22,9 @@ from pydantic_settings import SettingsError
 from typing_extensions import override
 
 from podbook.cli.failure import Failure, printable
-from podbook_api.embedded.app import Embedded, SetupError, build_embedded
-from podbook_api.embedded.banner import Listed, banner
-from podbook_api.embedded.supervisor import StopReport
+from podbook_api.backends.embedded.supervisor import StopReport
+from podbook_api.serve.app import Embedded, SetupError, build_embedded
+from podbook_api.serve.banner import Listed, banner
 from podbook_api.settings import ApiSettings
 from podbook_core.notebook.versions import UnreadableVersionError
 from podbook_core.store.base import StoreUnavailableError

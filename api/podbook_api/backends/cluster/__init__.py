@@ -1,0 +1,1 @@
+"""Executions as custom resources of a Kubernetes cluster."""

@@ -1,0 +1,1 @@
+"""Executions as documents in a directory, each attempt a process started by a supervisor."""

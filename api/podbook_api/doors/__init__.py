@@ -1,0 +1,1 @@
+"""How requests enter: credentials, bodies, errors and documents that the doors share, and a folder for each door."""

@@ -1,0 +1,183 @@
+"""What routes ask for: the services, and who calls.
+
+None of these waits for anything, and each is asked for with every request. They are coroutines all the same, since FastAPI sends plain
+functions to a thread, which costs more than they do.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Path, Query, Request
+
+from podbook_api.auth.keys import Caller
+from podbook_api.auth.links import ExpiredLinkError, InvalidLinkError
+from podbook_api.doors.openapi import OpenApiDocuments
+from podbook_api.doors.preferences import preferred_wait
+from podbook_api.doors.problems import MEDIA_TYPE, Code, ProblemError
+from podbook_api.metrics import Metrics
+from podbook_api.services.catalogue import NotebookService
+from podbook_api.services.context import Context
+from podbook_api.services.create import Submitter
+from podbook_api.services.executions import ExecutionService
+from podbook_api.services.following import EventHub
+from podbook_api.services.idempotency import is_idempotency_key
+from podbook_api.services.results import ResultService
+from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
+
+__all__ = [
+    "CallerDep",
+    "ExecutionId",
+    "IdempotencyKey",
+    "NotebookName",
+    "PreferredWait",
+    "Services",
+    "ServicesDep",
+    "failures",
+    "reader",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the routes of one application stand on."""
+
+    context: Context
+    notebooks: NotebookService
+    submitter: Submitter
+    executions: ExecutionService
+    results: ResultService
+    events: EventHub
+    documents: OpenApiDocuments
+    metrics: Metrics
+
+
+async def services(request: Request) -> Services:
+    """The application's services."""
+    found: Services = request.app.state.services
+    return found
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+
+
+async def caller(request: Request) -> Caller:
+    """Who calls, by the key in ``Authorization: Bearer`` or ``X-API-Key``.
+
+    Raises:
+        ProblemError: 401 when a key is needed and none, or no good one, was sent.
+    """
+    parts = await services(request)
+    found = parts.context.keys.caller(presented_key(request), now=parts.context.clock())
+    if found is None:
+        sent = presented_key(request) is not None
+        raise ProblemError(
+            401,
+            Code.UNAUTHENTICATED,
+            "the API key is not known, or has expired" if sent else "send an API key as Authorization: Bearer <key> or X-API-Key",
+            headers={"WWW-Authenticate": 'Bearer realm="podbook"' + (', error="invalid_token"' if sent else "")},
+        )
+    request.state.caller = found.id
+    return found
+
+
+CallerDep = Annotated[Caller, Depends(caller)]
+
+
+def presented_key(request: Request) -> str | None:
+    """The key a request carries."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return request.headers.get("x-api-key")
+
+
+async def reader(
+    request: Request,
+    parts: ServicesDep,
+    execution_id: "ExecutionId",
+    expires: Annotated[
+        int | None, Query(ge=0, lt=2**40, description="Of a signed link: until when it works, seconds since 1970.")
+    ] = None,
+    signature: Annotated[str | None, Query(max_length=100, description="Of a signed link.")] = None,
+) -> Caller:
+    """Who reads an artifact: the bearer of a signed link, who sees this one artifact, or a caller with a key.
+
+    Raises:
+        ProblemError: 403 for a link that is not good, 401 as :func:`caller`.
+    """
+    if signature is None:
+        return await caller(request)
+    artifact = str(request.scope["path"]).partition(f"/v1/executions/{execution_id}/")[2]
+    try:
+        parts.context.links.check(execution_id, artifact, expires=expires or 0, signature=signature, now=parts.context.clock())
+    except InvalidLinkError:
+        raise ProblemError(403, Code.INVALID_LINK, "this link was not made by this service, or has been changed") from None
+    except ExpiredLinkError:
+        raise ProblemError(403, Code.EXPIRED_LINK, "this link has expired; ask for a new one at …/links") from None
+    return Caller(None, (f"executions/{execution_id}/read",))
+
+
+ReaderDep = Annotated[Caller, Depends(reader)]
+
+NotebookName = Annotated[str, Path(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Name of a notebook.")]
+ExecutionId = Annotated[str, Path(pattern=f"^{EXECUTION_NAME}$", max_length=63, description="Id of an execution.")]
+
+
+async def preferred(
+    request: Request,
+    prefer: Annotated[
+        str | None,
+        Header(description="`wait=N`: wait up to N seconds (at most 300) for the end; `respond-async`: do not wait (RFC 7240)."),
+    ] = None,
+) -> int | None:
+    """Seconds the caller is ready to wait, None when it does not say; the header may come several times."""
+    return None if prefer is None else preferred_wait(request.headers.getlist("prefer"))
+
+
+PreferredWait = Annotated[int | None, Depends(preferred)]
+
+
+async def idempotency_key(
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="1 to 200 printable characters: the same key leads to the same execution for a day after its end."),
+    ] = None,
+) -> str | None:
+    """The Idempotency-Key header.
+
+    Raises:
+        ProblemError: 422 when it is not usable.
+    """
+    if idempotency_key is not None and not is_idempotency_key(idempotency_key):
+        raise ProblemError(422, Code.INVALID_REQUEST, "Idempotency-Key must be 1 to 200 printable ASCII characters")
+    return idempotency_key
+
+
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+
+_DESCRIPTIONS = {
+    400: "The request cannot be read",
+    401: "No API key, or none that is known",
+    403: "The key lacks a scope, or the link is not good",
+    404: "There is no such thing",
+    409: "Not in this state; `reason` says which",
+    412: "Something has changed since it was read",
+    413: "Too large",
+    415: "Not a media type that is understood here",
+    422: "Not valid; `errors` names each place, problem and expectation",
+    424: "The notebook failed; `reason`, `cell`, `ename` and `evalue` say how",
+    429: "Too many wait; `Retry-After` says when to try again",
+    502: "A result was changed in the store",
+    503: "Not available at the moment; `Retry-After` says when to try again",
+    504: "The run did not end in its time",
+}
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented problem responses of an operation: those named, and those every operation may have."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": _DESCRIPTIONS.get(status, HTTPStatus(status).phrase), "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({*statuses, 401, 403, 422, 503})
+    }

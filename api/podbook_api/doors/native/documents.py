@@ -1,0 +1,225 @@
+"""The documents the API speaks: what callers send and get. The NotebookExecution's own parts come from the core model."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from podbook_api.auth.links import MAX_LINK_SECONDS
+from podbook_core.execution.model import InputFile, NotebookExecution, Outputs, Resolved, Spec, Status
+from podbook_core.store.keys import FILES_FOLDER
+from podbook_core.text.names import LABEL_KEY, LABEL_KEY_LENGTH, LABEL_VALUE, LABEL_VALUE_LENGTH
+
+__all__ = [
+    "CreateExecution",
+    "DryRun",
+    "ExecutionList",
+    "ExecutionMetadata",
+    "ExecutionOptions",
+    "ExecutionResource",
+    "FileEntry",
+    "FileList",
+    "LinkRequest",
+    "NotebookList",
+    "NotebookResource",
+    "SignedLink",
+    "VersionEntry",
+    "VersionList",
+    "execution_document",
+    "execution_links",
+]
+
+# Only described here: the submission checks them for every door, and names the label in words.
+LabelKey = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$", "maxLength": LABEL_KEY_LENGTH})]
+LabelValue = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{LABEL_VALUE}$", "maxLength": LABEL_VALUE_LENGTH})]
+
+
+class Resource(BaseModel):
+    """Base: camelCase outside, snake_case inside, unknown members refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class ExecutionOptions(Resource):
+    """How to run a notebook. What is absent comes from the contract, then from the profile."""
+
+    version: Annotated[
+        str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Version of the notebook; the current one when absent.")
+    ] = None
+    profile: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63, description="Profile to run on.")
+    ] = None
+    timeout_seconds: Annotated[int | None, Field(ge=1, le=259200, description="Longest run.")] = None
+    queue_timeout_seconds: Annotated[int | None, Field(ge=1, le=604800, description="Longest wait for a free slot.")] = None
+    start_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600, description="Longest wait for the pod to start.")] = None
+    retries: Annotated[int | None, Field(ge=0, le=4, description="Further attempts after a fault of the platform.")] = None
+    ttl_seconds_after_finished: Annotated[
+        int | None, Field(ge=0, le=2592000, description="How long the custom resource stays after the end.")
+    ] = None
+    outputs: Annotated[Outputs, Field(description="Which renderings are made.")] = Outputs()
+    labels: Annotated[
+        dict[LabelKey, LabelValue], Field(max_length=32, description="Labels (as in Kubernetes) to find the execution by.")
+    ] = {}
+
+    def spec(self, notebook: str, parameters: dict[str, Any], inputs: Sequence[InputFile] = ()) -> Spec:
+        """The specification of a run of a notebook with these options."""
+        raw = self.model_dump(include=set(ExecutionOptions.model_fields) - {"version", "labels"})
+        reference = {"name": notebook, "version": self.version}
+        return Spec.model_validate({**raw, "notebook": reference, "parameters": parameters, "inputs": list(inputs)})
+
+
+class CreateExecution(ExecutionOptions):
+    """A wish to run a notebook. What is absent comes from the contract, then from the profile."""
+
+    parameters: Annotated[dict[str, Any], Field(description="Values of the notebook's parameters, by name.")] = {}
+
+
+class ExecutionMetadata(BaseModel):
+    """The part of Kubernetes' ObjectMeta that callers see."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    name: str
+    namespace: str | None = None
+    uid: str
+    creation_timestamp: Annotated[str | None, Field(description="RFC 3339, UTC.")] = None
+    labels: dict[str, str] = {}
+
+
+class ExecutionResource(BaseModel):
+    """One run of a notebook."""
+
+    id: Annotated[str, Field(description="Name of the execution.")]
+    metadata: ExecutionMetadata
+    spec: Spec
+    status: Status
+    links: Annotated[dict[str, str], Field(description="Paths of what belongs to it, by name.")] = {}
+
+
+class ExecutionList(Resource):
+    """One page of executions, newest first; without `spec.parameters` unless asked for with `view=full`."""
+
+    items: list[ExecutionResource]
+    next_cursor: Annotated[str | None, Field(description="Ask with it for the next page; absent on the last one.")] = None
+
+
+class DryRun(Resource):
+    """What would run."""
+
+    valid: Literal[True] = True
+    resolved: Resolved
+
+
+class NotebookResource(Resource):
+    """A notebook of the catalogue."""
+
+    name: str
+    status: Annotated[Literal["ready", "broken"], Field(description="Whether it can be run.")]
+    message: Annotated[str | None, Field(description="Why it is broken.")] = None
+    version: Annotated[str | None, Field(description="Its current version.")] = None
+    published: Annotated[str | None, Field(description="When this version was first published, RFC 3339.")] = None
+    title: str | None = None
+    description: str | None = None
+    kernel: Annotated[str | None, Field(description="Name of its kernelspec.")] = None
+    code_cells: Annotated[int | None, Field(description="How many code cells it has.")] = None
+    warnings: Annotated[
+        list[str], Field(description="What its author should know; none of it keeps the notebook from running.")
+    ] = []
+    profile: Annotated[str | None, Field(description="Profile it runs on unless the caller says otherwise.")] = None
+    timeout_seconds: Annotated[int | None, Field(description="Longest run unless the caller says otherwise.")] = None
+    assets: Annotated[list[str], Field(description="Files in its working directory.")] = []
+    input_schema: Annotated[dict[str, Any] | bool | None, Field(description="JSON Schema of its parameters.")] = None
+    output_schema: Annotated[dict[str, Any] | bool | None, Field(description="JSON Schema of its output.")] = None
+    links: dict[str, str] = {}
+
+
+class NotebookList(Resource):
+    """Every notebook the caller may see, by name."""
+
+    items: list[NotebookResource]
+
+
+class VersionEntry(Resource):
+    """One stored version of a notebook."""
+
+    version: Annotated[str, Field(description="SHA-256 of what the version holds.")]
+    published: Annotated[str, Field(description="When it was first published, RFC 3339.")]
+    current: Annotated[bool, Field(description="Whether this one runs unless the caller says otherwise.")]
+
+
+class VersionList(Resource):
+    """Versions of a notebook, newest first."""
+
+    items: list[VersionEntry]
+
+
+class FileEntry(Resource):
+    """A file the notebook published."""
+
+    path: Annotated[str, Field(description="Path below $PODBOOK_OUTPUT_DIR.")]
+    size: Annotated[int, Field(description="Size in bytes.")]
+    sha256: str
+    media_type: str
+    href: Annotated[str, Field(description="Path to read it at.")]
+
+
+class FileList(Resource):
+    """Every file the notebook published."""
+
+    items: list[FileEntry]
+
+
+class LinkRequest(Resource):
+    """What a signed link shall open."""
+
+    artifact: Annotated[
+        str,
+        Field(
+            pattern=r"^(html|report|notebook|output|logs|events|files/[^\x00-\x1f\x7f\\]{1,500})$",
+            description="html, report, notebook, output, logs, events, or files/<path>.",
+            examples=["html"],
+        ),
+    ]
+    expires_in_seconds: Annotated[int, Field(ge=1, le=MAX_LINK_SECONDS, description="How long it works.")] = MAX_LINK_SECONDS
+
+
+class SignedLink(Resource):
+    """A link that works without a key."""
+
+    url: Annotated[str, Field(description="Path with its signature.")]
+    expires: AwareDatetime
+
+
+def execution_links(execution: NotebookExecution) -> dict[str, str]:
+    """Paths of what belongs to an execution; results only where there are any."""
+    base = f"/v1/executions/{execution.name}"
+    links = {"self": base, "events": f"{base}/events", "logs": f"{base}/logs"}
+    results = execution.status.results
+    if results is not None:
+        for name in ("output", "html", "report", "notebook"):
+            if getattr(results, name) is not None:
+                links[name] = f"{base}/{name}"
+        links[FILES_FOLDER.rstrip("/")] = f"{base}/files"
+    if not execution.status.terminal:
+        links["cancel"] = f"{base}/cancel"
+    return links
+
+
+def execution_document(execution: NotebookExecution, *, parameters: bool = True) -> dict[str, Any]:
+    """An execution as callers see it (:class:`ExecutionResource` as plain JSON data), with its parameters or without."""
+    document = execution.document()
+    metadata = document["metadata"]
+    if not parameters:
+        document["spec"].pop("parameters", None)
+    return {
+        "id": execution.name,
+        "metadata": {
+            key: metadata[key]
+            for key in ("name", "namespace", "uid", "creationTimestamp", "labels")
+            if metadata.get(key) is not None
+        },
+        "spec": document["spec"],
+        "status": document["status"],
+        "links": execution_links(execution),
+    }

@@ -1,0 +1,312 @@
+"""Executions: created, read, listed, cancelled, run again, removed."""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from podbook_api.doors.bodies import RunBody, invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
+from podbook_api.doors.dependencies import (
+    CallerDep,
+    ExecutionId,
+    IdempotencyKey,
+    NotebookName,
+    PreferredWait,
+    Services,
+    ServicesDep,
+    failures,
+)
+from podbook_api.doors.native.documents import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
+from podbook_api.doors.openapi import form_content
+from podbook_api.doors.preferences import etag_matches
+from podbook_api.doors.problems import Code, FieldError, ProblemError
+from podbook_api.services.create import Submitted, Wish
+from podbook_api.services.executions import Filters, is_settled
+from podbook_core.execution.model import InputFile, NotebookExecution, NotebookRef
+from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.store.keys import input_key
+from podbook_core.text.digests import sha256_hex
+from podbook_core.text.names import NOTEBOOK_NAME
+
+__all__ = ["created_response", "router"]
+
+router = APIRouter(prefix="/v1", tags=["executions"])
+_USUAL, _MOST_FULL = 50, 20
+"""Items of a page where the caller does not say, and the most of whole ones."""
+
+
+class ListView(StrEnum):
+    """How much of each execution a list tells."""
+
+    SUMMARY = "summary"
+    FULL = "full"
+
+
+_BODIES: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/CreateExecution"}},
+            "multipart/form-data": form_content({"type": "object", "additionalProperties": True}),
+        }
+    }
+}
+_LOCATION = {"Location": {"description": "Path of the execution.", "schema": {"type": "string"}}}
+_CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "It has ended (or, with dryRun, it could run)", "model": ExecutionResource | DryRun, "headers": _LOCATION},
+    202: {"description": "It was accepted", "model": ExecutionResource, "headers": _LOCATION},
+}
+
+
+@router.post(
+    "/notebooks/{notebook}/executions",
+    operation_id="create_execution",
+    summary="Run a notebook",
+    response_model=None,
+    openapi_extra=_BODIES,
+    responses={**_CREATED, **failures(400, 404, 409, 413, 415, 429)},
+)
+async def create_execution(
+    *,
+    notebook: NotebookName,
+    request: Request,
+    caller: CallerDep,
+    parts: ServicesDep,
+    key: IdempotencyKey,
+    wait: PreferredWait,
+    dry_run: Annotated[bool, Query(alias="dryRun", description="Check only: nothing is created.")] = False,
+) -> Response:
+    """Create an execution of a notebook, checked against its contract before anything starts.
+
+    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is what the JSON body says besides
+    the parameters.
+    """
+    if is_json(media_type_of(request)):
+        try:
+            body = CreateExecution.model_validate(await read_json(request))
+            wish = Wish(body.spec(notebook, body.parameters), body.labels, key=key)
+        except ValidationError as error:
+            raise invalid_body(error) from None
+        return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
+    async with read_run_body(request, input_name="input") as received:
+        wish = await form_wish(parts, caller, notebook, received, key)
+        return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
+
+
+async def _create(parts: Services, caller: CallerDep, request: Request, wish: Wish, wait: int | None, *, dry_run: bool) -> Response:
+    if dry_run:
+        accepted = await parts.submitter.check(caller, wish)
+        return JSONResponse(DryRun(resolved=accepted.resolved).model_dump(mode="json", by_alias=True, exclude_none=True))
+    submitted = await submit(parts, caller, wish, request)
+    execution = submitted.execution if not wait else await parts.executions.wait(submitted.execution, wait)
+    return created_response(Submitted(execution, submitted.replayed), wait=wait)
+
+
+async def form_wish(parts: Services, caller: CallerDep, notebook: str, received: RunBody, key: str | None) -> Wish:
+    """What a body asks for that may hold parameters as JSON and as form fields, options, and files.
+
+    Raises:
+        ProblemError: 422 when the parameters are no object, or not of a form that can be stored.
+    """
+    parameters = received.parameters
+    if not isinstance(parameters, dict):
+        error = FieldError(path="", problem="is no object", expected="an object with the parameters by name")
+        raise ProblemError(
+            422, Code.INVALID_PARAMETERS, f"(the whole value): {error.problem}; expected {error.expected}", errors=[error]
+        )
+    options = received.options
+    if received.fields:
+        # Whoever may not run it learns nothing of it here; the submission refuses.
+        version = await parts.notebooks.version(notebook, options.version) if caller.may("notebooks", notebook, "run") else None
+        schema = None if version is None else version.contract.input
+        parameters = {**parameters_from_fields(received.fields, schema), **parameters}
+    try:
+        spec = options.spec(notebook, parameters, [upload.file for upload in received.uploads])
+    except ValidationError as error:
+        raise invalid_body(error) from None
+    return Wish(spec, options.labels, received.uploads, key)
+
+
+async def submit(parts: Services, caller: CallerDep, wish: Wish, request: Request) -> Submitted:
+    """Submit, count, and note the execution for the audit log."""
+    try:
+        submitted = await parts.submitter.submit(caller, wish)
+    except ProblemError as error:
+        parts.metrics.refused.labels(error.code).inc()
+        raise
+    request.state.execution = submitted.execution.name
+    if not submitted.replayed:
+        parts.metrics.submitted.inc()
+    return submitted
+
+
+def created_response(submitted: Submitted, *, wait: int | None) -> JSONResponse:
+    """The execution as the answer to its creation: 200 when it has ended, 202 while it has not."""
+    execution = submitted.execution
+    headers = {"Location": f"/v1/executions/{execution.name}", "Podbook-Execution": execution.name}
+    if submitted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait}" if wait else "respond-async"
+    status = 200 if wait is not None and is_settled(execution) else 202
+    return JSONResponse(execution_document(execution), status_code=status, headers=headers)
+
+
+@router.get(
+    "/executions",
+    operation_id="list_executions",
+    summary="List executions, newest first",
+    response_model=None,
+    responses={200: {"model": ExecutionList, "description": "One page"}, **failures(400)},
+)
+async def list_executions(
+    *,
+    caller: CallerDep,
+    parts: ServicesDep,
+    notebook: Annotated[
+        str | None, Query(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Of this notebook only.")
+    ] = None,
+    phase: Annotated[Phase | None, Query(description="In this phase only.")] = None,
+    reason: Annotated[Reason | None, Query(description="With this reason only.")] = None,
+    label: Annotated[
+        list[str] | None, Query(max_length=10, description="`key=value`, repeated: with all of these labels only.")
+    ] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
+    ] = None,
+    view: Annotated[
+        ListView,
+        Query(description=f"`summary`: items without `spec.parameters`; `full`: whole ones, at most {_MOST_FULL} a page."),
+    ] = ListView.SUMMARY,
+    cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the page before.")] = None,
+) -> Response:
+    """List the caller's executions (all of them with a scope on `executions/*`), live and past ones together.
+
+    A page may be short, or empty, and still have a nextCursor: the search goes on there. While the place where executions run cannot be
+    reached, the answer is 503 with Retry-After; only a list of ends (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end)
+    is told then, from what is stored.
+
+    Items have no `spec.parameters`, which may be 256 KiB each: read an execution by its id, or ask for `view=full`.
+    """
+    full = view is ListView.FULL
+    limit = limit or (_MOST_FULL if full else _USUAL)
+    if full and limit > _MOST_FULL:
+        raise ProblemError(
+            422,
+            Code.INVALID_REQUEST,
+            f"limit may be at most {_MOST_FULL} with view=full; follow nextCursor, or leave out view for up to 200 items a page",
+            errors=[FieldError(path="/query/limit", problem="is too large for view=full", expected=f"at most {_MOST_FULL}")],
+        )
+    labels = dict(_label(text) for text in label or ())
+    page = await parts.executions.page(caller, Filters(notebook, phase, reason, labels), limit=limit, cursor=cursor)
+    items = []
+    for item in page.items:
+        shown = await parts.executions.whole(item) if full else item
+        if shown is not None:
+            # Each at once as text: the parameters of one at a time are in memory.
+            items.append(json.dumps(execution_document(shown, parameters=full), ensure_ascii=False, separators=(",", ":")))
+    end = "" if page.next_cursor is None else f',"nextCursor":{json.dumps(page.next_cursor)}'
+    return Response(f'{{"items":[{",".join(items)}]{end}}}'.encode(), media_type="application/json")
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise ProblemError(422, Code.INVALID_REQUEST, "label must be key=value")
+    return key, value
+
+
+@router.get(
+    "/executions/{execution_id}",
+    operation_id="get_execution",
+    summary="Read an execution",
+    response_model=None,
+    responses={
+        200: {"model": ExecutionResource, "description": "The execution"},
+        304: {"description": "Unchanged since If-None-Match"},
+        **failures(404),
+    },
+)
+async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Read an execution, alive or ended; with `If-None-Match` only when it has changed.
+
+    While the place where executions run cannot be reached, those that have ended are read from what is stored, and for the others the
+    answer is 503 with Retry-After.
+    """
+    return _tagged(await parts.executions.find(caller, execution_id), request)
+
+
+def _tagged(execution: NotebookExecution, request: Request) -> Response:
+    body = json.dumps(execution_document(execution), ensure_ascii=False, separators=(",", ":")).encode()
+    etag = f'"{sha256_hex(body)[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if etag_matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.post(
+    "/executions/{execution_id}/cancel",
+    operation_id="cancel_execution",
+    summary="Cancel an execution",
+    response_model=None,
+    responses={200: {"model": ExecutionResource, "description": "The execution, ended or asked to end"}, **failures(404)},
+)
+async def cancel_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Ask for the end of an execution. Repeatable; one that has ended is returned as it is. What had run is kept."""
+    return JSONResponse(execution_document(await parts.executions.cancel(caller, execution_id)))
+
+
+@router.post(
+    "/executions/{execution_id}/rerun",
+    operation_id="rerun_execution",
+    summary="Run an execution again",
+    response_model=None,
+    responses={**_CREATED, **failures(404, 409, 413, 429)},
+)
+async def rerun_execution(
+    *,
+    execution_id: ExecutionId,
+    request: Request,
+    caller: CallerDep,
+    parts: ServicesDep,
+    key: IdempotencyKey,
+    wait: PreferredWait,
+    version: Annotated[
+        str, Query(pattern="^(same|current)$", description="`same`: the version that ran; `current`: the one published now.")
+    ] = "same",
+) -> Response:
+    """Create a new execution with the parameters, inputs and limits of an earlier one."""
+    earlier = await parts.executions.find(caller, execution_id)
+    spec = earlier.spec
+    await _require_inputs(parts, spec.inputs)
+    resolved = earlier.status.resolved
+    ran = spec.notebook.version or (None if resolved is None else resolved.version)
+    wanted = NotebookRef(name=spec.notebook.name, version=ran if version == "same" else None)
+    labels = {name: value for name, value in earlier.metadata.labels.items() if not name.startswith("podbook.dev/")}
+    again = spec.model_copy(update={"notebook": wanted, "cancel": False, "submitted_by": None})
+    return await _create(parts, caller, request, Wish(again, labels, key=key), wait, dry_run=False)
+
+
+async def _require_inputs(parts: Services, inputs: list[InputFile]) -> None:
+    missing = [item.name for item in inputs if not await parts.results.exists(input_key(item.sha256))]
+    if missing:
+        raise ProblemError(
+            409, Code.INVALID_INPUTS, f"the input files {', '.join(missing)} are no longer stored; create a new execution with them"
+        )
+
+
+@router.delete(
+    "/executions/{execution_id}",
+    operation_id="delete_execution",
+    summary="Remove an ended execution",
+    status_code=204,
+    response_model=None,
+    responses={204: {"description": "It is gone, with everything it left"}, **failures(404, 409)},
+)
+async def delete_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Remove an ended execution with its results; one that runs must be cancelled first."""
+    await parts.executions.remove(caller, execution_id)
+    return Response(status_code=204)

@@ -1,0 +1,220 @@
+"""Notebooks: listed, read, published, removed."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+
+from podbook_api.auth.keys import Caller
+from podbook_api.doors.bodies import is_json, media_type_of
+from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep, failures
+from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionList
+from podbook_api.doors.openapi import NotebookSchema
+from podbook_api.doors.preferences import etag_matches
+from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.services.catalogue import Published, notebook_etag
+from podbook_api.services.publication import Submission
+from podbook_core.notebook.versions import Asset
+
+__all__ = ["notebook_schema", "router"]
+
+router = APIRouter(prefix="/v1/notebooks", tags=["notebooks"])
+MAX_ASSET_FILES = 1000
+_BINARY = {"type": "string", "format": "binary"}
+_PUBLISH_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-ipynb+json": {"schema": {"type": "object", "additionalProperties": True}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["notebook"],
+                    "properties": {
+                        "notebook": {**_BINARY, "description": "The .ipynb file."},
+                        "contract": {**_BINARY, "description": "The .config.json file."},
+                        "assets": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "Files beside the notebook; each part's file name is its relative path.",
+                        },
+                        "models": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "JSON Schemas the contract names as nbschema://x; the part's file name is x.json.",
+                        },
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.get(
+    "",
+    operation_id="list_notebooks",
+    summary="List notebooks",
+    response_model=None,
+    responses={200: {"model": NotebookList, "description": "The notebooks"}, **failures()},
+)
+async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
+    """List every notebook the caller may see, with what it takes and gives; broken ones say why."""
+    items = await parts.notebooks.listing(caller)
+    return JSONResponse({"items": [_document(item) for item in items]})
+
+
+def _document(item: NotebookResource) -> dict[str, Any]:
+    return item.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+@router.get(
+    "/{notebook}",
+    operation_id="get_notebook",
+    summary="Read about a notebook",
+    response_model=None,
+    responses={
+        200: {"model": NotebookResource, "description": "The notebook"},
+        304: {"description": "Unchanged since If-None-Match"},
+        **failures(404),
+    },
+)
+async def get_notebook(notebook: NotebookName, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Read what a notebook takes and gives, and which version is current. The ETag is that version."""
+    found = await parts.notebooks.resource(caller, notebook)
+    headers = {} if found.version is None else {"ETag": notebook_etag(found.version), "Cache-Control": "private, no-cache"}
+    if found.version is not None and etag_matches(request.headers.get("if-none-match", ""), notebook_etag(found.version)):
+        return Response(status_code=304, headers=headers)
+    return JSONResponse(_document(found), headers=headers)
+
+
+@router.put(
+    "/{notebook}",
+    operation_id="publish_notebook",
+    summary="Publish a notebook",
+    response_model=None,
+    openapi_extra=_PUBLISH_BODY,
+    responses={
+        200: {"model": NotebookResource, "description": "Published in place of another version (or the same one)"},
+        201: {"model": NotebookResource, "description": "Published for the first time"},
+        **failures(400, 409, 412, 413, 415),
+    },
+)
+async def publish_notebook(
+    *,
+    notebook: NotebookName,
+    request: Request,
+    caller: CallerDep,
+    parts: ServicesDep,
+    if_match: Annotated[str | None, Header(description="Publish only in place of the version with this ETag.")] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: publish only what is not there yet.")] = None,
+) -> Response:
+    """Publish a notebook, with contract and assets if there are any, and make it the current version.
+
+    The body is the notebook alone, or a form with the parts notebook, contract, assets and models.
+    """
+    _require(caller, notebook, "write")
+    if if_none_match is not None and if_none_match.strip() != "*":
+        raise ProblemError(422, Code.INVALID_REQUEST, "If-None-Match can only be * here: publish only what is not there yet")
+    expected = None if if_match is None else "*" if if_match.strip() == "*" else if_match.strip().removeprefix("W/").strip('"')
+    submission = await _read_submission(request)
+    found, new = await parts.notebooks.publish(notebook, submission, if_match=expected, if_none_match=if_none_match is not None)
+    headers = {"ETag": notebook_etag(found.version or "")}
+    if new:
+        headers["Location"] = f"/v1/notebooks/{notebook}"
+    return JSONResponse(_document(found), status_code=201 if new else 200, headers=headers)
+
+
+async def _read_submission(request: Request) -> Submission:
+    media_type = media_type_of(request)
+    if is_json(media_type):
+        return Submission(await request.body())
+    if media_type != "multipart/form-data":
+        raise ProblemError(
+            415,
+            Code.UNSUPPORTED_MEDIA_TYPE,
+            f"{media_type} is not understood here; send application/x-ipynb+json or multipart/form-data",
+        )
+    parts: dict[str, list[tuple[str, bytes]]] = {}
+    async with request.form(max_files=MAX_ASSET_FILES, max_fields=20, max_part_size=1024 * 1024) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                parts.setdefault(name, []).append((value.filename or "", await value.read()))
+            else:
+                parts.setdefault(name, []).append(("", value.encode()))
+    if unknown := sorted(set(parts) - {"notebook", "contract", "assets", "models"}):
+        raise ProblemError(
+            422,
+            Code.INVALID_REQUEST,
+            f"the form has unknown parts ({', '.join(unknown)[:200]}); known are notebook, contract, assets and models",
+        )
+    for name in ("notebook", "contract"):
+        if len(parts.get(name, ())) > 1:
+            raise ProblemError(422, Code.INVALID_REQUEST, f"the form has more than one part {name}")
+    if "notebook" not in parts:
+        raise ProblemError(422, Code.INVALID_REQUEST, "the form has no part notebook, which must be the .ipynb file")
+    contract = parts.get("contract")
+    return Submission(
+        notebook=parts["notebook"][0][1],
+        contract=contract[0][1] if contract else None,
+        assets=tuple(Asset(path, data) for path, data in parts.get("assets", ())),
+        models={path.rpartition("/")[2].removesuffix(".json"): data for path, data in parts.get("models", ())},
+    )
+
+
+def _require(caller: Caller, notebook: str, action: str) -> None:
+    if not caller.may("notebooks", notebook, action):
+        raise ProblemError(403, Code.FORBIDDEN, f"this key lacks the scope notebooks/{notebook}/{action}")
+
+
+@router.delete(
+    "/{notebook}",
+    operation_id="unpublish_notebook",
+    summary="Take a notebook out of the catalogue",
+    status_code=204,
+    response_model=None,
+    responses={204: {"description": "It is no longer published"}, **failures(404, 409)},
+)
+async def unpublish_notebook(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Take a notebook out of the catalogue. Executions that wait still run, and results stay."""
+    _require(caller, notebook, "write")
+    await parts.notebooks.unpublish(notebook)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{notebook}/versions",
+    operation_id="list_versions",
+    summary="List a notebook's versions",
+    response_model=None,
+    responses={200: {"model": VersionList, "description": "The versions"}, **failures(404)},
+)
+async def list_versions(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
+    """List every stored version of a notebook, newest first."""
+    items = await parts.notebooks.versions(caller, notebook)
+    return JSONResponse({"items": [item.model_dump(mode="json", by_alias=True) for item in items]})
+
+
+@router.get(
+    "/{notebook}/openapi.json",
+    operation_id="get_notebook_openapi",
+    summary="The OpenAPI document of one notebook",
+    response_model=None,
+    responses={
+        200: {"description": "An OpenAPI 3.1 document", "content": {"application/json": {"schema": {}}}},
+        **failures(404, 409),
+    },
+)
+async def get_notebook_openapi(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Read the OpenAPI document of one notebook: how to call it, and how to read its executions."""
+    await parts.notebooks.resource(caller, notebook)
+    found = await parts.notebooks.current(notebook)
+    return Response(parts.documents.of(notebook_schema(found)), media_type="application/json")
+
+
+def notebook_schema(published: Published) -> NotebookSchema:
+    """What the OpenAPI document needs of a published notebook. Pure."""
+    version, contract = published.version, published.version.contract
+    title = contract.title or (published.info.title if published.info else None)
+    return NotebookSchema(version.name, version.version, title, contract.description, contract.input, contract.output)

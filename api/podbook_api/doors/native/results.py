@@ -1,0 +1,239 @@
+"""What an execution left, and how it is followed."""
+
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import ValidationError
+from sse_starlette import EventSourceResponse
+
+from podbook_api.doors.bodies import invalid_body, read_json
+from podbook_api.doors.dependencies import CallerDep, ExecutionId, ReaderDep, ServicesDep, failures
+from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
+from podbook_api.services.following import State, state_id
+from podbook_api.services.results import Artifact
+from podbook_core.store.keys import FILES_FOLDER
+
+__all__ = ["SANDBOX", "artifact_response", "router"]
+
+router = APIRouter(prefix="/v1/executions/{execution_id}", tags=["results"])
+
+SANDBOX = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
+"""Content-Security-Policy of everything a notebook made: it may run scripts that came with it, and reach nothing."""
+HEARTBEAT_SECONDS = 15
+_PRIVATE = "private, no-cache"
+
+
+def _binary(media_type: str) -> dict[str, Any]:
+    return {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+def artifact_response(artifact: Artifact, *, media_type: str | None = None, disposition: str | None = None) -> Response:
+    """A result as a response: untrusted, so sandboxed and never sniffed; files are for saving unless the caller says otherwise."""
+    recorded = artifact.recorded
+    filename = recorded.name.rpartition("/")[2]
+    headers = {
+        "Content-Security-Policy": SANDBOX,
+        "Content-Disposition": disposition or f"attachment; filename*=UTF-8''{quote(filename)}",
+        "Cache-Control": _PRIVATE,
+        "ETag": f'"{recorded.sha256}"',
+    }
+    kind = media_type or recorded.media_type
+    if isinstance(artifact.content, bytes):
+        response = Response(artifact.content, headers=headers)
+    else:
+        headers["Content-Length"] = str(recorded.size)
+        response = StreamingResponse(artifact.content, headers=headers)
+    # Set by hand, so that nothing is added to what the record says.
+    response.headers["Content-Type"] = kind if kind.isascii() and kind.isprintable() else "application/octet-stream"
+    return response
+
+
+def output_response(output: Artifact | None) -> Response:
+    """The output of a run that succeeded; null when the notebook saved none."""
+    if output is None:
+        return Response(b"null", media_type="application/json", headers={"Cache-Control": _PRIVATE})
+    return artifact_response(output, media_type="application/json", disposition="inline")
+
+
+@router.get(
+    "/output",
+    operation_id="get_output",
+    summary="Read the output",
+    response_model=None,
+    responses={
+        200: {"description": "The notebook's output", "content": {"application/json": {"schema": {}}}},
+        **failures(404, 409, 424, 502, 504),
+    },
+)
+async def get_output(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+    """Read what the notebook saved with save_output; of a failed run, why it failed."""
+    execution = await parts.executions.find(caller, execution_id)
+    return output_response(await parts.results.output(execution))
+
+
+@router.get(
+    "/html",
+    operation_id="get_html",
+    summary="Read the notebook as HTML",
+    response_model=None,
+    responses={200: {"description": "The executed notebook", **_binary("text/html")}, **failures(404, 409, 502)},
+)
+async def get_html(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+    """Read the executed notebook as HTML, also of a failed run. It is untrusted, and comes sandboxed."""
+    execution = await parts.executions.find(caller, execution_id)
+    return artifact_response(
+        await parts.results.artifact(execution, "html"), media_type="text/html; charset=utf-8", disposition="inline"
+    )
+
+
+@router.get(
+    "/report",
+    operation_id="get_report",
+    summary="Read the HTML without inputs",
+    response_model=None,
+    responses={200: {"description": "The executed notebook without its code", **_binary("text/html")}, **failures(404, 409, 502)},
+)
+async def get_report(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+    """Read the executed notebook as HTML without code cells' inputs."""
+    execution = await parts.executions.find(caller, execution_id)
+    return artifact_response(
+        await parts.results.artifact(execution, "report"), media_type="text/html; charset=utf-8", disposition="inline"
+    )
+
+
+@router.get(
+    "/notebook",
+    operation_id="get_executed_notebook",
+    summary="Read the executed notebook",
+    response_model=None,
+    responses={200: {"description": "The notebook", **_binary("application/x-ipynb+json")}, **failures(404, 409, 502)},
+)
+async def get_executed_notebook(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+    """Read the executed notebook, also the partial one of a failed run."""
+    execution = await parts.executions.find(caller, execution_id)
+    return artifact_response(
+        await parts.results.artifact(execution, "notebook"),
+        media_type="application/x-ipynb+json",
+        disposition=f'attachment; filename="{execution.name}.ipynb"',
+    )
+
+
+@router.get(
+    "/logs",
+    operation_id="get_logs",
+    summary="Read the log",
+    response_model=None,
+    responses={
+        200: {"description": "What the notebook printed", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **failures(404, 502),
+    },
+)
+async def get_logs(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+    """Read what the notebook printed: the newest part (at most 1 MiB) while it runs, all that was kept afterwards."""
+    execution = await parts.executions.find(caller, execution_id)
+    text = await parts.results.log(execution)
+    if isinstance(text, bytes):
+        return Response(text, media_type="text/plain", headers={"Cache-Control": _PRIVATE})
+    return artifact_response(text, media_type="text/plain; charset=utf-8", disposition="inline")
+
+
+@router.get(
+    "/files",
+    operation_id="list_files",
+    summary="List the output files",
+    response_model=None,
+    responses={200: {"model": FileList, "description": "The files"}, **failures(404, 409)},
+)
+async def list_files(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
+    """List the files the notebook wrote to $PODBOOK_OUTPUT_DIR."""
+    execution = await parts.executions.find(caller, execution_id)
+    items = [
+        {
+            "path": (path := item.name.removeprefix(FILES_FOLDER)),
+            "size": item.size,
+            "sha256": item.sha256,
+            "mediaType": item.media_type,
+            "href": f"/v1/executions/{execution.name}/files/{quote(path)}",
+        }
+        for item in await parts.results.files(execution)
+    ]
+    return JSONResponse({"items": items})
+
+
+@router.get(
+    "/files/{path:path}",
+    operation_id="get_file",
+    summary="Read an output file",
+    response_model=None,
+    responses={200: {"description": "The file", **_binary("application/octet-stream")}, **failures(404, 409, 502)},
+)
+async def get_file(
+    execution_id: ExecutionId,
+    path: Annotated[str, Path(max_length=512, description="Path below $PODBOOK_OUTPUT_DIR.")],
+    caller: ReaderDep,
+    parts: ServicesDep,
+) -> Response:
+    """Read a file the notebook published. It is untrusted: sandboxed, and for saving."""
+    execution = await parts.executions.find(caller, execution_id)
+    return artifact_response(await parts.results.file(execution, path))
+
+
+@router.get(
+    "/events",
+    operation_id="get_events",
+    summary="Follow an execution",
+    response_model=None,
+    responses={
+        200: {"description": "Server-Sent Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        204: {"description": "The caller has seen the end; there is nothing more to follow"},
+        **failures(404),
+    },
+)
+async def get_events(
+    execution_id: ExecutionId,
+    caller: ReaderDep,
+    parts: ServicesDep,
+    last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event seen.")] = None,
+) -> Response:
+    """Follow an execution: `status` and `progress` events, the present state first, and `end` as the last one.
+
+    Ids derive from the state, so a stream can be resumed at any replica.
+    """
+    execution = await parts.executions.find(caller, execution_id)
+    present = State(execution, execution.status.progress)
+    if present.final and last_event_id == state_id(present):
+        return Response(status_code=204)  # tells an EventSource to stop reconnecting (HTML, section 9.2)
+    return EventSourceResponse(parts.events.stream(execution, last_event_id), ping=HEARTBEAT_SECONDS)
+
+
+@router.post(
+    "/links",
+    operation_id="create_link",
+    summary="Sign a link",
+    status_code=201,
+    response_model=None,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/LinkRequest"}}}}
+    },
+    responses={201: {"model": SignedLink, "description": "The link"}, **failures(400, 404, 413, 415)},
+)
+async def create_link(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
+    """Make a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
+    try:
+        wanted = LinkRequest.model_validate(await read_json(request))
+    except ValidationError as error:
+        raise invalid_body(error) from None
+    execution = await parts.executions.find(caller, execution_id)
+    now = parts.context.clock()
+    expires = int(now.timestamp()) + wanted.expires_in_seconds
+    signature = parts.context.links.sign(execution.name, wanted.artifact, expires)
+    query = urlencode({"expires": expires, "signature": signature})
+    moment = now.fromtimestamp(expires, tz=now.tzinfo).isoformat().replace("+00:00", "Z")
+    return JSONResponse(
+        {"url": f"/v1/executions/{execution.name}/{quote(wanted.artifact)}?{query}", "expires": moment}, status_code=201
+    )

@@ -1,1 +1,0 @@
-"""The backend of ``podbook serve``: executions in a directory, runners as processes of this machine."""

@@ -1,0 +1,100 @@
+"""What happens around every request: no error leaves without a problem document, and each is measured, audited and hardened."""
+
+import json
+import logging
+import secrets
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from podbook_api.doors.problems import Code, ProblemError, problem_response
+from podbook_api.metrics import Metrics
+from podbook_core.json_logs import AUDIT_LOGGER
+
+__all__ = ["Exchange"]
+
+_log = logging.getLogger(__name__)
+_audit = logging.getLogger(AUDIT_LOGGER)
+_MUTATING = ("POST", "PUT", "DELETE", "PATCH")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""For every response that does not set them itself."""
+
+
+class Exchange:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+        # RFC 9110, section 9.3.2: HEAD is GET without the content. A stream of events has no end to be measured, so it has no HEAD.
+        head = scope["method"] == "HEAD" and not scope["path"].endswith("/events")
+        if head:
+            scope = {**scope, "method": "GET"}
+
+        async def hardened(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._audit(scope, status)
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
+
+        try:
+            await self._app(scope, receive, hardened)
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever nobody expected becomes a problem document
+            status = await self._internal(error, scope, receive, hardened, begun=status != 0)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+
+    async def _internal(self, error: Exception, scope: Scope, receive: Receive, send: Send, *, begun: bool) -> int:
+        """Log what nobody expected under an id, and tell the caller the id only."""
+        incident = secrets.token_hex(8)
+        _log.error("internal error %s: %s %s", incident, scope["method"], _route(scope), exc_info=error)
+        if begun:  # headers are out: all that is left is to break the connection, so that nobody takes a part for the whole
+            raise error
+        problem = ProblemError(
+            500, Code.INTERNAL_ERROR, f"an internal error happened; the log has it under {incident}", incident=incident
+        )
+        await problem_response(problem)(scope, receive, send)
+        return 500
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        method, route = scope["method"], _route(scope)
+        self._metrics.requests.labels(method if method in (*_MUTATING, "GET", "HEAD") else "other", route, str(status)).observe(
+            seconds
+        )
+
+    def _audit(self, scope: Scope, status: int) -> None:
+        """One line for each request that may change something, before its answer leaves; never bodies or keys."""
+        if scope["method"] in _MUTATING:
+            state = scope.get("state", {})
+            line = {
+                "key": state.get("caller"),
+                "action": f"{scope['method']} {_route(scope)}",
+                "target": scope.get("path_params", {}),
+                "execution": state.get("execution"),
+                "status": status,
+            }
+            _audit.info("%s", json.dumps({key: value for key, value in line.items() if value is not None}))
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, so that labels stay few whatever callers ask for."""
+    return str(getattr(scope.get("route"), "path", None) or "(none)")

@@ -1,1 +1,0 @@
-"""The native routes: thin translations between HTTP and the services."""

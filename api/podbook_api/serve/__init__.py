@@ -1,0 +1,1 @@
+"""What ``podbook serve`` puts together: the application, the notebooks folder, the banner."""
