@@ -119,8 +119,8 @@ def test_a_long_chain_of_models() -> None:
 @pytest.mark.parametrize(
     ("raw", "place", "problem"),
     [
-        (b"", "", "is no JSON: Expecting value at line 1, column 1"),
-        (b"{", "", "is no JSON"),
+        (b"", "", "is not valid JSON: Expecting value at line 1, column 1"),
+        (b"{", "", "is not valid JSON"),
         (b"[]", "", "must be a JSON object"),
         (b"\xff\xfe{}", "", "is not UTF-8"),
         (b"[" * 100_000, "", "is nested too deeply"),
@@ -184,7 +184,7 @@ def test_reserved_keys(key: str) -> None:
 
 
 def test_a_mistake_in_a_model_names_the_model() -> None:
-    with pytest.raises(ContractError, match=r"/input/\$ref → models/m\.json: is no JSON"):
+    with pytest.raises(ContractError, match=r"/input/\$ref → models/m\.json: is not valid JSON"):
         parse_contract(b'{"input": {"$ref": "nbschema://m"}}', models=lambda _: b"{")
     with pytest.raises(ContractError, match=r"the models are .* at most 262144"):
         parse_contract(b'{"input": {"$ref": "nbschema://m"}}', models=lambda _: b" " * MAX_CONTRACT_BYTES + b"{}")

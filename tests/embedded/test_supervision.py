@@ -73,20 +73,20 @@ async def test_a_raising_cell_ends_without_another_attempt(start_backend: StartB
     assert record_of(store, created).find("notebook.ipynb") is not None
 
 
-async def test_a_notebook_that_kills_its_runner_is_runner_crashed_and_leaves_no_process(
+async def test_a_notebook_that_kills_its_runner_is_to_blame_and_leaves_no_process(
     start_backend: StartBackend, store: DirectoryStore
 ) -> None:
     backend = await start_backend()
     created = await backend.create(new_execution("killer"))
     ended = await settle(backend, created.name)
-    assert ended.status.reason is Reason.RUNNER_CRASHED
-    assert "exit code -9" in ended.status.message
+    assert ended.status.reason is Reason.KERNEL_DIED
+    assert "killed by SIGKILL" in ended.status.message
     assert processes_of(created.uid) == []
     record = record_of(store, created)
-    assert record.execution.status.reason is Reason.RUNNER_CRASHED
+    assert record.execution.status.reason is Reason.KERNEL_DIED
     log = record.find("log.txt")
     assert log is not None
-    assert b"exit code -9" in store.get(log.key, if_match=log.etag, limit=2**30).data
+    assert b"killed by SIGKILL" in store.get(log.key, if_match=log.etag, limit=2**30).data
 
 
 async def test_a_crashed_runner_is_tried_again_within_retries(

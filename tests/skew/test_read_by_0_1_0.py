@@ -46,7 +46,7 @@ def test_a_task_is_read_by_its_runner(old: Path, tmp_path: Path) -> None:
     file.write_bytes(TASK.to_json())
     program = (
         "import sys, json, pathlib, dataclasses\n"
-        "from podbook_core.execution.task import Task\n"
+        "from podbook_core.task import Task\n"
         "print(json.dumps(dataclasses.asdict(Task.from_json(pathlib.Path(sys.argv[1]).read_bytes()))))"
     )
     known = json.loads(run(old, program, str(file)))
@@ -61,7 +61,7 @@ def test_a_published_notebook_is_loaded(old: Path, tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
         "from podbook_core.store.directory import DirectoryStore\n"
-        "from podbook_core.notebook.versions import VersionStore\n"
+        "from podbook_core.versions import VersionStore\n"
         "versions = VersionStore(DirectoryStore(pathlib.Path(sys.argv[1])))\n"
         "found = versions.load('double', versions.current('double').version)\n"
         "print(found.version, found.contract.title, found.asset_paths)"
@@ -95,7 +95,7 @@ def test_a_record_with_its_results_is_read(old: Path, tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
         "from podbook_core.store.directory import DirectoryStore\n"
-        "from podbook_core.results.record import RecordStore\n"
+        "from podbook_core.record import RecordStore\n"
         "store = DirectoryStore(pathlib.Path(sys.argv[1]))\n"
         "record = RecordStore(store).read_by_name('double-1')\n"
         "item = record.find('output.json')\n"
@@ -109,7 +109,7 @@ def test_a_manifest_of_an_attempt_is_read_by_its_operator(old: Path) -> None:
         "u1", "p1", "CellFailed", "m", None, "2026-05-01T00:00:00Z", "2026-05-01T00:00:01Z", 1.0, 1, 2, (), "0.2.0"
     )
     program = (
-        "import sys\nfrom podbook_core.execution.manifest import AttemptManifest\n"
+        "import sys\nfrom podbook_core.attempt import AttemptManifest\n"
         "print(AttemptManifest.from_json(sys.argv[1].encode()).outcome)"
     )
     assert run(old, program, manifest.to_json().decode()).strip() == "CellFailed"

@@ -145,7 +145,7 @@ def _json(data: bytes, place: str) -> Any:
     except UnicodeEncodeError as error:
         raise ContractError(place, "holds half a surrogate pair (\\ud800 to \\udfff), which is no character") from error
     except json.JSONDecodeError as error:
-        raise ContractError(place, f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+        raise ContractError(place, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except _NumberError as error:
         raise ContractError(place, f"{error} is no number every JSON reader understands") from error
     except ValueError as error:

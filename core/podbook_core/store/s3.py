@@ -1,12 +1,12 @@
 """The object store in a bucket of any S3-compatible service, and signed access to it for pods that hold no keys.
 
-The one module that imports boto3. Signatures are always SigV4: boto3 falls back to the old scheme for some endpoints otherwise.
+The one module that calls boto3. Signatures are always SigV4: boto3 falls back to the old scheme for some endpoints otherwise.
 """
 
 import contextlib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.session import Session
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from podbook_core.store.base import (
     KeyNotFoundError,
@@ -29,6 +28,7 @@ from podbook_core.store.base import (
     can_have_keys,
     check_key,
 )
+from podbook_core.store.s3_errors import status_of, translated
 from podbook_core.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class S3Store:
             try:
                 answer = self._s3.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=-{limit}")
             except ClientError as error:
-                if _status(error) == 416:  # S3's answer for an object without content
+                if status_of(error) == 416:  # S3's answer for an object without content
                     return b""
                 raise
         tail = b""
@@ -293,7 +293,7 @@ class S3Store:
                 self._s3.head_bucket(Bucket=self._bucket)
                 return
             except ClientError as error:
-                if _status(error) != 404:
+                if status_of(error) != 404:
                     raise
             # Amazon's first region is the one that must not be named.
             where: dict[str, Any] = {}
@@ -358,7 +358,7 @@ class S3Store:
                 return _etag(answer["ETag"])
             except ClientError as error:
                 # 409 ConditionalRequestConflict: somebody writes it at this moment; trying again shows who was first.
-                if _status(error) != 409 or not remaining:
+                if status_of(error) != 409 or not remaining:
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -390,37 +390,14 @@ class S3Store:
         with self._translated(key, f"cannot read {key}"):
             yield from answer["Body"].iter_chunks(_CHUNK)
 
-    @contextmanager
-    def _translated(self, key: str, what: str) -> Iterator[None]:
-        """boto3's errors as the store's. The messages name the place, never a credential."""
-        try:
-            yield
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = _status(error)
-            if code == "NoSuchBucket":
-                raise StoreUnavailableError(f"{what}: there is no bucket {self._bucket}") from error
-            if status == 404 and key:
-                raise KeyNotFoundError(key) from error
-            if status == 412:
-                raise PreconditionFailedError(f"{key} exists or has changed") from error
-            if status in (401, 403):
-                raise StoreUnavailableError(f"{what}: the store refuses the credentials ({code})") from error
-            raise StoreUnavailableError(f"{what}: the store answers {status} {code}") from error
-        except (HTTPClientError, NoConnectionError) as error:
-            place = self._settings.endpoint or f"Amazon S3 in {self._settings.region}"
-            raise StoreUnavailableError(f"{what}: {place} cannot be reached ({type(error).__name__})") from error
-        except BotoCoreError as error:
-            raise StoreUnavailableError(f"{what}: {error}") from error
+    def _translated(self, key: str, what: str) -> AbstractContextManager[None]:
+        place = self._settings.endpoint or f"Amazon S3 in {self._settings.region}"
+        return translated(key, what, bucket=self._bucket, place=place)
 
 
 def _without_asking(model: "OperationModel", params: Mapping[str, Any], **_: Any) -> None:
     if model.name == "PutObject":
         params["headers"].pop("Expect", None)
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _etag(quoted: str) -> str:

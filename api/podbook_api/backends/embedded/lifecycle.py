@@ -91,6 +91,9 @@ class Lifecycle:
         exit_code, late = None, False
         if runner is not None:
             self._runners[row.execution.uid] = runner
+            if self.stopping:
+                # It was being started when the others were told.
+                runner.signal(signal.SIGTERM)
             try:
                 exit_code, late = await self._follow(row, folder, runner)
             finally:
