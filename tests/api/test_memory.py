@@ -19,7 +19,7 @@ def measured(case: str, folder: Path) -> dict[str, int]:
     command = [sys.executable, "-m", "tests.api.memory_cases", case, str(folder)]
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        command, check=True, capture_output=True, timeout=900, cwd=root, env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
+        command, check=True, capture_output=True, timeout=600, cwd=root, env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
     )
     answer: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return answer
