@@ -14,7 +14,6 @@ from podbook_api.doors.native import executions, notebooks, results, run
 from podbook_api.doors.openapi import OpenApiDocuments
 from podbook_api.doors.problems import HANDLERS
 from podbook_api.metrics import Metrics
-from podbook_api.middleware.body_limit import BodyLimit
 from podbook_api.middleware.exchange import Exchange
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
@@ -65,7 +64,6 @@ def create_app(context: Context) -> FastAPI:
         app.include_router(router)
     app.mount(health.STATIC_PATH, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
     settings = context.settings
-    app.add_middleware(BodyLimit, json_bytes=settings.max_json_bytes, upload_bytes=settings.max_upload_bytes)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -63,7 +63,7 @@ def test_options_may_be_sent_as_a_json_file_and_name_a_version(client: httpx.Cli
         ('{"profile": "gpu"}', 422, "UnknownProfile", "gpu"),
         ("[]", 422, "InvalidRequest", "the part options is not valid"),
         ("null", 422, "InvalidRequest", "the part options is not valid"),
-        ("{", 400, "InvalidJson", "the part options is no JSON"),
+        ("{", 400, "InvalidJson", "the part options is not valid JSON"),
     ],
 )
 def test_bad_options_are_named_before_anything_starts(

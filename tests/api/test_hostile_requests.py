@@ -66,9 +66,10 @@ def test_a_body_that_does_not_say_its_length_is_cut_off(client: httpx.Client) ->
 def test_json_of_absurd_depth_is_refused_at_every_door(client: httpx.Client, levels: int) -> None:
     deep = b'{"note": ' + b"[" * levels + b"]" * levels + b"}"
     headers = {"Content-Type": "application/json"}
+    ran = client.post("/v1/run/quiet", json={}, headers={"Idempotency-Key": "some execution"}).headers["Podbook-Execution"]
     answers = [
         client.post(path, content=deep, headers=headers)
-        for path in ("/v1/run/double", "/v1/notebooks/double/executions", "/v1/executions/none/links")
+        for path in ("/v1/run/double", "/v1/notebooks/double/executions", f"/v1/executions/{ran}/links")
     ]
     answers += [
         client.post(path, files={part: (None, deep)})
@@ -91,8 +92,17 @@ def test_parameters_have_a_limit_of_their_own(client: httpx.Client) -> None:
 
 def test_too_many_files_are_refused(client: httpx.Client) -> None:
     response = client.post("/v1/run/mirror", files=[(f"f{number}", ("a", b"x")) for number in range(40)])
-    assert 400 <= response.status_code < 500
-    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidInputs")
+    assert "at most 32 are allowed" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["multipart", "urlencoded"])
+def test_too_many_fields_are_refused(client: httpx.Client, form: str) -> None:
+    fields = {f"f{number}": "x" for number in range(201)}
+    sent = {"files": {name: (None, value) for name, value in fields.items()}} if form == "multipart" else {"data": fields}
+    response = client.post("/v1/run/mirror", **sent)  # type: ignore[arg-type]
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidRequest")
+    assert "at most 200 are allowed" in response.json()["detail"]
 
 
 def test_a_broken_form_is_refused(client: httpx.Client) -> None:

@@ -119,18 +119,18 @@ def test_a_long_chain_of_models() -> None:
 @pytest.mark.parametrize(
     ("raw", "place", "problem"),
     [
-        (b"", "", "is no JSON: Expecting value at line 1, column 1"),
-        (b"{", "", "is no JSON"),
+        (b"", "", "is not valid JSON: Expecting value at line 1, column 1"),
+        (b"{", "", "is not valid JSON"),
         (b"[]", "", "must be a JSON object"),
         (b"\xff\xfe{}", "", "is not UTF-8"),
         (b"[" * 100_000, "", "is nested too deeply"),
         (b'{"input": {"default": ' + b"[" * 199 + b"]" * 199 + b"}}", "", "is nested too deeply; at most 200 levels"),
         (b'{"input": {"default": ' + b"[" * 10_000 + b"]" * 10_000 + b"}}", "", "is nested too deeply"),
-        (b'{"timeoutSeconds": NaN}', "", "NaN is no number"),
-        (b'{"input": {"maximum": -Infinity}}', "", "-Infinity is no number"),
-        (b'{"input": {"maximum": 1e999}}', "", "1e999 is no number"),
+        (b'{"timeoutSeconds": NaN}', "", "NaN is not a number"),
+        (b'{"input": {"maximum": -Infinity}}', "", "-Infinity is not a number"),
+        (b'{"input": {"maximum": 1e999}}', "", "1e999 is not a number"),
         (b'{"input": {"maximum": 1' + b"0" * 5000 + b"}}", "", "too many digits"),
-        (b'{"description": "\\ud800"}', "", "half a surrogate pair"),
+        (b'{"description": "\\ud800"}', "", "half of a surrogate pair"),
         (b"x" * (MAX_CONTRACT_BYTES + 1), "", "at most 262144"),
         ({"inputs": {}}, "/inputs", "is not a known key; known are id, title"),
         ({"a/b~c": 1}, "/a~1b~0c", "is not a known key"),
@@ -184,7 +184,7 @@ def test_reserved_keys(key: str) -> None:
 
 
 def test_a_mistake_in_a_model_names_the_model() -> None:
-    with pytest.raises(ContractError, match=r"/input/\$ref → models/m\.json: is no JSON"):
+    with pytest.raises(ContractError, match=r"/input/\$ref → models/m\.json: is not valid JSON"):
         parse_contract(b'{"input": {"$ref": "nbschema://m"}}', models=lambda _: b"{")
     with pytest.raises(ContractError, match=r"the models are .* at most 262144"):
         parse_contract(b'{"input": {"$ref": "nbschema://m"}}', models=lambda _: b" " * MAX_CONTRACT_BYTES + b"{}")

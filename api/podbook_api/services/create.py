@@ -92,7 +92,7 @@ class Submitter:
         Raises:
             ProblemError: it could not, with what would be right.
         """
-        self._authorise(caller, wish.spec.notebook.name)
+        self.authorise(caller, wish.spec.notebook.name)
         return await self._check(caller, wish)
 
     async def _check(self, caller: Caller, wish: Wish) -> Accepted:
@@ -126,7 +126,7 @@ class Submitter:
             QueueFullError: too many wait.
         """
         name = wish.spec.notebook.name
-        self._authorise(caller, name)
+        self.authorise(caller, name)
         if wish.key is None:
             accepted = await self._check(caller, wish)
             return await self._create(caller, wish, accepted, execution_name(name))
@@ -203,7 +203,12 @@ class Submitter:
             ),
         )
 
-    def _authorise(self, caller: Caller, name: str) -> None:
+    def authorise(self, caller: Caller, name: str) -> None:
+        """Refuse a caller that may not run a notebook of this name, whether there is one or not.
+
+        Raises:
+            ProblemError: 403.
+        """
         if caller.may("notebooks", name, "run"):
             return
         if caller.may_read_notebook(name):

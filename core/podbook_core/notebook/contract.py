@@ -5,17 +5,16 @@ fetched. Whether its schemas are valid and cheap enough to use is found out by :
 be killed.
 """
 
-import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
-from podbook_core.text.digests import canonical_json
-from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.text import strict_json
+from podbook_core.text.json_depth import MAX_FILE_NESTING
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
+from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
 
@@ -136,36 +135,10 @@ def _checked(raw: Mapping[str, Any], models: Callable[[str], bytes | None]) -> C
 
 def _json(data: bytes, place: str) -> Any:
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_number, parse_float=_finite)
-        if nested_too_deeply(value, MAX_FILE_NESTING):
-            raise RecursionError
-        canonical_json(value)
-    except UnicodeDecodeError as error:
-        raise ContractError(place, "is not UTF-8") from error
-    except UnicodeEncodeError as error:
-        raise ContractError(place, "holds half a surrogate pair (\\ud800 to \\udfff), which is no character") from error
-    except json.JSONDecodeError as error:
-        raise ContractError(place, f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
-    except _NumberError as error:
-        raise ContractError(place, f"{error} is no number every JSON reader understands") from error
-    except ValueError as error:
-        raise ContractError(place, "holds a number with too many digits") from error
-    except RecursionError as error:
-        raise ContractError(place, f"is nested too deeply; at most {MAX_FILE_NESTING} levels are allowed") from error
-    return value
-
-
-class _NumberError(Exception):
-    """NaN, an infinity, or a number that would become one."""
-
-
-def _refuse_number(text: str) -> Any:
-    raise _NumberError(text[:40])
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else cast("float", _refuse_number(text))
+        # Its size is the caller's to bound: a stored contract has grown by its models.
+        return strict_json.parse(data, limit=len(data), what="the file", depth=MAX_FILE_NESTING)
+    except InvalidJsonError as error:
+        raise ContractError(place, f"is not valid JSON: {error.problem}") from error
 
 
 def _object(place: str, value: Any) -> Mapping[str, Any]:

@@ -4,11 +4,13 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from podbook_api.doors.bodies import RunBody, invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
+from podbook_api.doors.bodies import RunBody, invalid_body, is_json, parameters_from_fields, read_json, read_run_body
+from podbook_api.doors.body_stream import media_type_of
 from podbook_api.doors.dependencies import (
     CallerDep,
     ExecutionId,
@@ -31,7 +33,7 @@ from podbook_core.store.keys import input_key
 from podbook_core.text.digests import sha256_hex
 from podbook_core.text.names import NOTEBOOK_NAME
 
-__all__ = ["created_response", "router"]
+__all__ = ["authorise", "created_response", "router"]
 
 router = APIRouter(prefix="/v1", tags=["executions"])
 _USUAL, _MOST_FULL = 50, 20
@@ -83,6 +85,7 @@ async def create_execution(
     Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is what the JSON body says besides
     the parameters.
     """
+    authorise(parts, caller, notebook)
     if is_json(media_type_of(request)):
         try:
             body = CreateExecution.model_validate(await read_json(request))
@@ -91,7 +94,7 @@ async def create_execution(
             raise invalid_body(error) from None
         return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
     async with read_run_body(request, input_name="input") as received:
-        wish = await form_wish(parts, caller, notebook, received, key)
+        wish = await form_wish(parts, notebook, received, key)
         return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
 
 
@@ -104,7 +107,20 @@ async def _create(parts: Services, caller: CallerDep, request: Request, wish: Wi
     return created_response(Submitted(execution, submitted.replayed), wait=wait)
 
 
-async def form_wish(parts: Services, caller: CallerDep, notebook: str, received: RunBody, key: str | None) -> Wish:
+def authorise(parts: Services, caller: CallerDep, notebook: str) -> None:
+    """Refuse a caller that may not run the notebook, before anything of the body is read.
+
+    Raises:
+        ProblemError: 403.
+    """
+    try:
+        parts.submitter.authorise(caller, notebook)
+    except ProblemError as error:
+        parts.metrics.refused.labels(error.code).inc()
+        raise
+
+
+async def form_wish(parts: Services, notebook: str, received: RunBody, key: str | None) -> Wish:
     """What a body asks for that may hold parameters as JSON and as form fields, options, and files.
 
     Raises:
@@ -118,10 +134,10 @@ async def form_wish(parts: Services, caller: CallerDep, notebook: str, received:
         )
     options = received.options
     if received.fields:
-        # Whoever may not run it learns nothing of it here; the submission refuses.
-        version = await parts.notebooks.version(notebook, options.version) if caller.may("notebooks", notebook, "run") else None
+        version = await parts.notebooks.version(notebook, options.version)
         schema = None if version is None else version.contract.input
-        parameters = {**parameters_from_fields(received.fields, schema), **parameters}
+        typed = await anyio.to_thread.run_sync(parameters_from_fields, received.fields, schema)
+        parameters = {**typed, **parameters}
     try:
         spec = options.spec(notebook, parameters, [upload.file for upload in received.uploads])
     except ValidationError as error:

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 
 from podbook_api.auth.keys import Caller
-from podbook_api.doors.bodies import is_json, media_type_of
+from podbook_api.doors.bodies import is_json
+from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
 from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep, failures
+from podbook_api.doors.forms import form_parts
 from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionList
 from podbook_api.doors.openapi import NotebookSchema
 from podbook_api.doors.preferences import etag_matches
@@ -127,9 +128,9 @@ async def publish_notebook(
 
 
 async def _read_submission(request: Request) -> Submission:
-    media_type = media_type_of(request)
+    media_type, limit = media_type_of(request), limits_of(request).upload
     if is_json(media_type):
-        return Submission(await request.body())
+        return Submission(await read_body(request, limit))
     if media_type != "multipart/form-data":
         raise ProblemError(
             415,
@@ -137,12 +138,8 @@ async def _read_submission(request: Request) -> Submission:
             f"{media_type} is not understood here; send application/x-ipynb+json or multipart/form-data",
         )
     parts: dict[str, list[tuple[str, bytes]]] = {}
-    async with request.form(max_files=MAX_ASSET_FILES, max_fields=20, max_part_size=1024 * 1024) as form:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                parts.setdefault(name, []).append((value.filename or "", await value.read()))
-            else:
-                parts.setdefault(name, []).append(("", value.encode()))
+    async for part, content in form_parts(request, limit=limit, max_files=MAX_ASSET_FILES):
+        parts.setdefault(part.name, []).append((part.filename or "", b"".join([chunk async for chunk in content])))
     if unknown := sorted(set(parts) - {"notebook", "contract", "assets", "models"}):
         raise ProblemError(
             422,

@@ -224,11 +224,11 @@ async def get_events(
 )
 async def create_link(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """Make a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
+    execution = await parts.executions.find(caller, execution_id)
     try:
         wanted = LinkRequest.model_validate(await read_json(request))
     except ValidationError as error:
         raise invalid_body(error) from None
-    execution = await parts.executions.find(caller, execution_id)
     now = parts.context.clock()
     expires = int(now.timestamp()) + wanted.expires_in_seconds
     signature = parts.context.links.sign(execution.name, wanted.artifact, expires)

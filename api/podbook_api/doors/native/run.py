@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from podbook_api.doors.bodies import read_run_body
 from podbook_api.doors.dependencies import CallerDep, IdempotencyKey, NotebookName, PreferredWait, Services, ServicesDep, failures
 from podbook_api.doors.native.documents import ExecutionResource
-from podbook_api.doors.native.executions import created_response, form_wish, submit
+from podbook_api.doors.native.executions import authorise, created_response, form_wish, submit
 from podbook_api.doors.native.results import artifact_response, output_response
 from podbook_api.doors.openapi import form_content
 from podbook_api.doors.preferences import chosen_file
@@ -68,8 +68,9 @@ async def run(
     `Accept` names, and only one, the response is that file. After 30 seconds (or what `Prefer: wait=N` says) the response is 202 and
     the run goes on.
     """
+    authorise(parts, caller, notebook)
     async with read_run_body(request, input_name=input_name) as received:
-        submitted = await submit(parts, caller, await form_wish(parts, caller, notebook, received, key), request)
+        submitted = await submit(parts, caller, await form_wish(parts, notebook, received, key), request)
     wait = DEFAULT_WAIT_SECONDS if preferred is None else preferred
     execution = await parts.executions.wait(submitted.execution, wait) if wait else submitted.execution
     if not is_settled(execution):
