@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from podbook_api.doors.door import entry_of
 from podbook_api.doors.problems import Code, ProblemError
 
 __all__ = ["BodyLimits", "limits_of", "media_type_of", "read_body", "stream_body", "too_large"]
@@ -22,7 +23,7 @@ class BodyLimits:
 
 def limits_of(request: Request) -> BodyLimits:
     """The limits of the application that serves a request."""
-    settings = request.app.state.services.context.settings
+    settings = entry_of(request.scope).services.context.settings
     return BodyLimits(settings.max_json_bytes, settings.max_upload_bytes)
 
 

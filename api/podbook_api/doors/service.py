@@ -13,10 +13,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import BackendUnavailableError
-from podbook_api.doors.dependencies import ServicesDep, presented_key
-from podbook_api.doors.native.notebooks import notebook_schema
+from podbook_api.doors.credentials import BEARER, X_API_KEY, presented
+from podbook_api.doors.dependencies import DocumentsDep, ServicesDep
+from podbook_api.doors.door import Door
+from podbook_api.doors.native.openapi import notebook_schema
+from podbook_api.doors.native.problems import problem_answer
+from podbook_api.services.bundle import Services
 
-__all__ = ["STATIC_PATH", "router"]
+__all__ = ["SERVICE", "STATIC_PATH"]
 
 router = APIRouter(include_in_schema=False)
 STATIC_PATH = "/docs-assets"
@@ -54,7 +58,7 @@ async def readyz(parts: ServicesDep) -> JSONResponse:
     return JSONResponse({"status": "unavailable", "problems": problems}, 503) if problems else JSONResponse({"status": "ok"})
 
 
-async def _store(parts: ServicesDep) -> None:
+async def _store(parts: Services) -> None:
     await anyio.to_thread.run_sync(parts.context.store.check, abandon_on_cancel=True)
 
 
@@ -79,12 +83,12 @@ async def metrics(parts: ServicesDep) -> Response:
 
 
 @router.get("/openapi.json")
-async def openapi(request: Request, parts: ServicesDep) -> Response:
+async def openapi(request: Request, parts: ServicesDep, documents: DocumentsDep) -> Response:
     """The document with every notebook the caller may see; without a key, where keys are needed, only what is no secret."""
-    caller = parts.context.keys.caller(presented_key(request), now=parts.context.clock()) or Caller(None, ())
+    caller = parts.context.keys.caller(presented(request, SERVICE.credentials), now=parts.context.clock()) or Caller(None, ())
     notebooks = await parts.notebooks.ready(caller)
     return Response(
-        parts.documents.whole([notebook_schema(item) for item in notebooks if item.problem is None]), media_type="application/json"
+        documents.whole([notebook_schema(item) for item in notebooks if item.problem is None]), media_type="application/json"
     )
 
 
@@ -116,3 +120,13 @@ async def redoc(request: Request) -> Response:
     )
     page.headers["Content-Security-Policy"] = _PAGE_POLICY
     return page
+
+
+SERVICE = Door(
+    name="service",
+    paths=("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc", STATIC_PATH),
+    problem=problem_answer,
+    credentials=(BEARER, X_API_KEY),
+    routers=(router,),
+)
+"""Open in every application, and the door of every path that is no other's."""

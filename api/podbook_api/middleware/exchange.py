@@ -8,7 +8,8 @@ import time
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from podbook_api.doors.problems import Code, ProblemError, problem_response
+from podbook_api.doors.failures import refusal
+from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.metrics import Metrics
 from podbook_core.json_logs import AUDIT_LOGGER
 
@@ -72,7 +73,7 @@ class Exchange:
         problem = ProblemError(
             500, Code.INTERNAL_ERROR, f"an internal error happened; the log has it under {incident}", incident=incident
         )
-        await problem_response(problem)(scope, receive, send)
+        await refusal(scope, problem)(scope, receive, send)
         return 500
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:

@@ -13,10 +13,11 @@ from podbook_api.backends.embedded.backend import EmbeddedBackend
 from podbook_api.backends.embedded.data_dir import DataDir, DataDirError
 from podbook_api.backends.embedded.supervisor import StopReport
 from podbook_api.backends.embedded.sweeper import Sweeper
+from podbook_api.clock import utc_now
 from podbook_api.middleware.local_only import LocalOnly
 from podbook_api.serve.loopback import is_loopback
 from podbook_api.serve.notebooks_folder import NotebooksFolder
-from podbook_api.services.context import Catalogue, Context, NoFolder, utc_now
+from podbook_api.services.context import Catalogue, Context, NoFolder
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
 from podbook_core.execution.profiles import ProfilesError, read_profiles_file

@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from sse_starlette import ServerSentEvent
 
 from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
-from podbook_api.doors.problems import Code
+from podbook_api.services.errors import ExecutionNotFoundError
 from podbook_api.services.executions import ExecutionService, is_settled
 from podbook_api.services.results import ResultService
 from podbook_core.execution.model import NotebookExecution, Progress
@@ -137,7 +137,7 @@ class EventHub:
                     yield ServerSentEvent(data=json.dumps(data), event="end", id=last_id)
                     return
                 if ended:
-                    data = {"id": state.execution.name, "code": str(Code.EXECUTION_NOT_FOUND)}
+                    data = {"id": state.execution.name, "code": ExecutionNotFoundError.code}
                     yield ServerSentEvent(data=json.dumps(data), event="gone", id=last_id)
                     return
                 await follower.differs_from(state)

@@ -1,12 +1,14 @@
 """The documents the API speaks: what callers send and get. The NotebookExecution's own parts come from the core model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from podbook_api.auth.links import MAX_LINK_SECONDS
+from podbook_api.doors.native.paths import execution_path, notebook_links
+from podbook_api.services.catalogue import Broken, Published
 from podbook_core.execution.model import InputFile, NotebookExecution, Outputs, Resolved, Spec, Status
 from podbook_core.store.keys import FILES_FOLDER
 from podbook_core.text.names import LABEL_KEY, LABEL_KEY_LENGTH, LABEL_VALUE, LABEL_VALUE_LENGTH
@@ -28,6 +30,7 @@ __all__ = [
     "VersionList",
     "execution_document",
     "execution_links",
+    "notebook_resource",
 ]
 
 # Only described here: the submission checks them for every door, and names the label in words.
@@ -193,7 +196,7 @@ class SignedLink(Resource):
 
 def execution_links(execution: NotebookExecution) -> dict[str, str]:
     """Paths of what belongs to an execution; results only where there are any."""
-    base = f"/v1/executions/{execution.name}"
+    base = execution_path(execution.name)
     links = {"self": base, "events": f"{base}/events", "logs": f"{base}/logs"}
     results = execution.status.results
     if results is not None:
@@ -223,3 +226,35 @@ def execution_document(execution: NotebookExecution, *, parameters: bool = True)
         "status": document["status"],
         "links": execution_links(execution),
     }
+
+
+def notebook_resource(found: Published | Broken) -> NotebookResource:
+    """A notebook as callers see it: what it takes and gives, or why it cannot be served."""
+    if isinstance(found, Broken):
+        return NotebookResource(
+            name=found.name, status="broken", message=found.problem, links={"self": notebook_links(found.name)["self"]}
+        )
+    version, info = found.version, found.info
+    contract = version.contract
+    return NotebookResource(
+        name=version.name,
+        status="broken" if found.problem else "ready",
+        message=found.problem,
+        version=version.version,
+        published=version.published,
+        title=contract.title or (info.title if info else None),
+        description=contract.description,
+        kernel=info.kernel if info else None,
+        code_cells=info.code_cells if info else None,
+        warnings=list(info.warnings) if info else [],
+        profile=contract.profile,
+        timeout_seconds=contract.timeout_seconds,
+        assets=list(version.asset_paths),
+        input_schema=_plain(contract.input),
+        output_schema=_plain(contract.output),
+        links=notebook_links(version.name),
+    )
+
+
+def _plain(schema: Mapping[str, object] | bool | None) -> dict[str, object] | bool | None:
+    return dict(schema) if isinstance(schema, Mapping) else schema

@@ -1,7 +1,7 @@
 """What an execution left, and how it is followed."""
 
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
 from podbook_api.doors.bodies import invalid_body, read_json
-from podbook_api.doors.dependencies import CallerDep, ExecutionId, ReaderDep, ServicesDep, failures
+from podbook_api.doors.dependencies import CallerDep, ExecutionId, ServicesDep, failures
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
+from podbook_api.doors.native.paths import execution_path, link_url
+from podbook_api.doors.native.readers import ReaderDep
 from podbook_api.services.following import State, state_id
 from podbook_api.services.results import Artifact
 from podbook_core.store.keys import FILES_FOLDER
@@ -158,7 +160,7 @@ async def list_files(execution_id: ExecutionId, caller: CallerDep, parts: Servic
             "size": item.size,
             "sha256": item.sha256,
             "mediaType": item.media_type,
-            "href": f"/v1/executions/{execution.name}/files/{quote(path)}",
+            "href": f"{execution_path(execution.name)}/files/{quote(path)}",
         }
         for item in await parts.results.files(execution)
     ]
@@ -229,11 +231,5 @@ async def create_link(execution_id: ExecutionId, request: Request, caller: Calle
         wanted = LinkRequest.model_validate(await read_json(request))
     except ValidationError as error:
         raise invalid_body(error) from None
-    now = parts.context.clock()
-    expires = int(now.timestamp()) + wanted.expires_in_seconds
-    signature = parts.context.links.sign(execution.name, wanted.artifact, expires)
-    query = urlencode({"expires": expires, "signature": signature})
-    moment = now.fromtimestamp(expires, tz=now.tzinfo).isoformat().replace("+00:00", "Z")
-    return JSONResponse(
-        {"url": f"/v1/executions/{execution.name}/{quote(wanted.artifact)}?{query}", "expires": moment}, status_code=201
-    )
+    link = parts.links.sign(execution, wanted.artifact, seconds=wanted.expires_in_seconds)
+    return JSONResponse({"url": link_url(link), "expires": link.until.isoformat().replace("+00:00", "Z")}, status_code=201)
