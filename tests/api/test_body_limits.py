@@ -105,8 +105,9 @@ def test_large_json_is_read_beside_the_event_loop() -> None:
     async def others_run_meanwhile() -> bool:
         text = b'{"a":[' + b"{}," * 50_000 + b"{}]}"
         limits = SimpleNamespace(max_json_bytes=MIB, max_upload_bytes=MIB)
-        app = SimpleNamespace(state=SimpleNamespace(services=SimpleNamespace(context=SimpleNamespace(settings=limits))))
-        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")], "app": app}
+        parts: Any = SimpleNamespace(context=SimpleNamespace(settings=limits))
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+        Entry(parts, NATIVE, OpenApiDocuments(dict, anonymous=True)).put(scope)
 
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": text, "more_body": False}

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from podbook_api.doors.body_stream import BodyLimits, limits_of, media_type_of, read_body, stream_body, too_large
 from podbook_api.doors.forms import form_parts, invalid_form, urlencoded_fields
-from podbook_api.doors.native.documents import ExecutionOptions
+from podbook_api.doors.options import ExecutionOptions
 from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.create import Upload, temporary_file
 from podbook_core.execution.model import InputFile

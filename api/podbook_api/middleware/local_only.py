@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from podbook_api.serve.loopback import is_loopback
+from podbook_api.loopback import is_loopback
 
 __all__ = ["LocalOnly", "refusal"]
 

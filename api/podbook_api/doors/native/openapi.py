@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from podbook_api.doors.native.documents import CreateExecution, ExecutionOptions, LinkRequest
+from podbook_api.doors.native.documents import CreateExecution, LinkRequest
 from podbook_api.doors.openapi import SCHEMA_PREFIX, NotebookSchema, pascal, referenced, schema_components, slug_of
+from podbook_api.doors.options import ExecutionOptions
 from podbook_api.doors.problems import Problem
 from podbook_api.services.catalogue import Published
 
