@@ -15,6 +15,9 @@ from fastapi import Request
 from tests.notebook_file import notebook_file
 
 from podbook_api.doors.bodies import read_json
+from podbook_api.doors.door import Entry
+from podbook_api.doors.native.door import NATIVE
+from podbook_api.doors.openapi import OpenApiDocuments
 
 from .samples import PIXEL
 from .server import Server
