@@ -15,6 +15,7 @@ from podbook_api.doors.openapi import OpenApiDocuments
 from podbook_api.doors.problems import HANDLERS
 from podbook_api.metrics import Metrics
 from podbook_api.middleware.exchange import Exchange
+from podbook_api.middleware.local_only import LocalOnly
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
 from podbook_api.services.create import Submitter
@@ -34,8 +35,13 @@ STORE_THREADS = 32
 CHECK_THREADS = 8
 
 
-def create_app(context: Context) -> FastAPI:
-    """The ASGI application over a context. Its lifespan starts and stops the backend; the context's owner closes the rest."""
+def create_app(context: Context, *, local_only: bool = False) -> FastAPI:
+    """The ASGI application over a context. Its lifespan starts and stops the backend; the context's owner closes the rest.
+
+    Args:
+        context: what it stands on.
+        local_only: whether it keeps away what web pages of others ask for (see :class:`LocalOnly`).
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -72,6 +78,9 @@ def create_app(context: Context) -> FastAPI:
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Prefer", "Idempotency-Key", "If-Match", "If-None-Match"],
             expose_headers=["Location", "Link", "ETag", "Retry-After", "Podbook-Execution", "Preference-Applied"],
         )
+    if local_only:
+        app.add_middleware(LocalOnly)
+    # The outermost: whatever the others answer is hardened and measured as well.
     app.add_middleware(Exchange, metrics=services.metrics)
     return app
 

@@ -13,7 +13,6 @@ from podbook_api.backends.embedded.backend import EmbeddedBackend
 from podbook_api.backends.embedded.data_dir import DataDir, DataDirError
 from podbook_api.backends.embedded.supervisor import StopReport
 from podbook_api.backends.embedded.sweeper import Sweeper
-from podbook_api.middleware.local_only import LocalOnly
 from podbook_api.serve.loopback import is_loopback
 from podbook_api.serve.notebooks_folder import NotebooksFolder
 from podbook_api.services.context import Catalogue, Context, NoFolder, utc_now
@@ -99,9 +98,8 @@ def build_embedded(settings: ApiSettings, *, on_stop: Callable[[StopReport], Non
         backend.accompany(Sweeper(store, data, live=backend.live, retention_days=settings.retention_days, clock=utc_now))
         catalogue: Catalogue = NoFolder() if folder is None else folder
         links = LinkSigner.from_file(settings.link_secret_file or data.link_secret_file, create=settings.link_secret_file is None)
-        app = create_app(Context(store, backend, validator, profiles, keys, links, settings, catalogue))
-        if not keys.required and not settings.allow_anonymous:
-            app.add_middleware(LocalOnly)
+        context = Context(store, backend, validator, profiles, keys, links, settings, catalogue)
+        app = create_app(context, local_only=not keys.required and not settings.allow_anonymous)
     except (StoreUnavailableError, InvalidSecretError) as error:
         validator.close()
         data.close()
