@@ -4,6 +4,7 @@ None of these waits for anything, and each is asked for with every request. They
 functions to a thread, which costs more than they do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -19,13 +20,16 @@ from podbook_api.metrics import Metrics
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
 from podbook_api.services.create import Submitter
-from podbook_api.services.executions import ExecutionService
+from podbook_api.services.executions import ExecutionService, visible
 from podbook_api.services.following import EventHub
 from podbook_api.services.idempotency import is_idempotency_key
 from podbook_api.services.results import ResultService
+from podbook_core.execution.model import NotebookExecution
 from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 __all__ = [
+    "Access",
+    "AccessDep",
     "CallerDep",
     "ExecutionId",
     "IdempotencyKey",
@@ -92,30 +96,62 @@ def presented_key(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-async def reader(
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who reads an artifact, and whether they still may: a stream outlives the request that was checked."""
+
+    caller: Caller
+    holder: str
+    """Whose streams are counted together: a key's, those of links to one execution, those of callers without keys."""
+    holds: Callable[[NotebookExecution], bool]
+    """Whether the execution may be read now, with the key or the link that was presented."""
+
+
+async def access(
+    *,
     request: Request,
     parts: ServicesDep,
     execution_id: "ExecutionId",
     expires: Annotated[
         int | None, Query(ge=0, lt=2**40, description="Of a signed link: until when it works, seconds since 1970.")
     ] = None,
+    uid: Annotated[str | None, Query(max_length=100, description="Of a signed link: which execution it was made for.")] = None,
     signature: Annotated[str | None, Query(max_length=100, description="Of a signed link.")] = None,
-) -> Caller:
-    """Who reads an artifact: the bearer of a signed link, who sees this one artifact, or a caller with a key.
+) -> Access:
+    """Access to an artifact: by a signed link, which opens this one artifact, or by a key.
 
     Raises:
-        ProblemError: 403 for a link that is not good, 401 as :func:`caller`.
+        ProblemError: 403 for a link that is not good, 401 as :func:`caller`, 404 when what a link was made for is gone.
     """
+    context = parts.context
     if signature is None:
-        return await caller(request)
+        found, key = await caller(request), presented_key(request)
+
+        def by_key(execution: NotebookExecution) -> bool:
+            present = context.keys.caller(key, now=context.clock())
+            return present is not None and visible(present, execution, "read")
+
+        return Access(found, f"key {found.id or ''}", by_key)
     artifact = str(request.scope["path"]).partition(f"/v1/executions/{execution_id}/")[2]
+    until = expires or 0
     try:
-        parts.context.links.check(execution_id, artifact, expires=expires or 0, signature=signature, now=parts.context.clock())
+        context.links.check(execution_id, uid or "", artifact, expires=until, signature=signature, now=context.clock())
     except InvalidLinkError:
         raise ProblemError(403, Code.INVALID_LINK, "this link was not made by this service, or has been changed") from None
     except ExpiredLinkError:
         raise ProblemError(403, Code.EXPIRED_LINK, "this link has expired; ask for a new one at …/links") from None
-    return Caller(None, (f"executions/{execution_id}/read",))
+    bearer = Caller(None, (f"executions/{execution_id}/read",))
+    if (await parts.executions.find(bearer, execution_id)).uid != uid:
+        raise ProblemError(403, Code.INVALID_LINK, "this link was made for an earlier execution of this name, which was removed")
+    return Access(bearer, f"link {execution_id}", lambda execution: execution.uid == uid and context.clock().timestamp() < until)
+
+
+AccessDep = Annotated[Access, Depends(access)]
+
+
+async def reader(granted: AccessDep) -> Caller:
+    """Who reads an artifact: the bearer of a signed link, who sees this one artifact, or a caller with a key."""
+    return granted.caller
 
 
 ReaderDep = Annotated[Caller, Depends(reader)]

@@ -1,16 +1,20 @@
 """What an execution left, and how it is followed."""
 
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ValidationError
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from podbook_api.doors.bodies import invalid_body, read_json
-from podbook_api.doors.dependencies import CallerDep, ExecutionId, ReaderDep, ServicesDep, failures
+from podbook_api.doors.dependencies import AccessDep, CallerDep, ExecutionId, ReaderDep, ServicesDep, failures
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
+from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.following import State, state_id
 from podbook_api.services.results import Artifact
 from podbook_core.store.keys import FILES_FOLDER
@@ -191,24 +195,50 @@ async def get_file(
     responses={
         200: {"description": "Server-Sent Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
         204: {"description": "The caller has seen the end; there is nothing more to follow"},
-        **failures(404),
+        **failures(404, 429),
     },
 )
 async def get_events(
     execution_id: ExecutionId,
-    caller: ReaderDep,
+    granted: AccessDep,
     parts: ServicesDep,
     last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event seen.")] = None,
 ) -> Response:
     """Follow an execution: `status` and `progress` events, the present state first, and `end` as the last one.
 
-    Ids derive from the state, so a stream can be resumed at any replica.
+    Ids derive from the state, so a stream can be resumed at any replica. It ends within seconds, without `end`, once the key or the link
+    it was opened with is no longer good.
     """
-    execution = await parts.executions.find(caller, execution_id)
+    execution = await parts.executions.find(granted.caller, execution_id)
     present = State(execution, execution.status.progress)
     if present.final and last_event_id == state_id(present):
         return Response(status_code=204)  # tells an EventSource to stop reconnecting (HTML, section 9.2)
-    return EventSourceResponse(parts.events.stream(execution, last_event_id), ping=HEARTBEAT_SECONDS)
+    most = parts.context.settings.max_event_streams_per_key
+    place = parts.events.take_place(granted.holder, most=most)
+    if place is None:
+        raise ProblemError(
+            429,
+            Code.TOO_MANY_STREAMS,
+            f"{most} event streams are open with this key or link; close some, or read executions now and then instead",
+            headers={"Retry-After": "5"},
+        )
+    events = parts.events.stream(execution, last_event_id, allowed=granted.holds)
+    return _Stream(events, place)
+
+
+class _Stream(EventSourceResponse):
+    """A stream that gives its place back when it ends, however that comes."""
+
+    def __init__(self, events: AsyncIterator[ServerSentEvent], place: Callable[[], None]) -> None:
+        super().__init__(events, ping=HEARTBEAT_SECONDS)
+        self._give_back = place
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._give_back()
 
 
 @router.post(
@@ -231,8 +261,8 @@ async def create_link(execution_id: ExecutionId, request: Request, caller: Calle
         raise invalid_body(error) from None
     now = parts.context.clock()
     expires = int(now.timestamp()) + wanted.expires_in_seconds
-    signature = parts.context.links.sign(execution.name, wanted.artifact, expires)
-    query = urlencode({"expires": expires, "signature": signature})
+    signature = parts.context.links.sign(execution.name, execution.uid, wanted.artifact, expires)
+    query = urlencode({"expires": expires, "uid": execution.uid, "signature": signature})
     moment = now.fromtimestamp(expires, tz=now.tzinfo).isoformat().replace("+00:00", "Z")
     return JSONResponse(
         {"url": f"/v1/executions/{execution.name}/{quote(wanted.artifact)}?{query}", "expires": moment}, status_code=201
