@@ -76,7 +76,15 @@ def create_app(context: Context, *, local_only: bool = False) -> FastAPI:
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Prefer", "Idempotency-Key", "If-Match", "If-None-Match"],
-            expose_headers=["Location", "Link", "ETag", "Retry-After", "Podbook-Execution", "Preference-Applied"],
+            expose_headers=[
+                "Location",
+                "Link",
+                "ETag",
+                "Retry-After",
+                "Podbook-Execution",
+                "Preference-Applied",
+                "Idempotency-Replayed",
+            ],
         )
     if local_only:
         app.add_middleware(LocalOnly)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 import anyio.to_thread
@@ -21,6 +22,7 @@ from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.create import Upload, temporary_file
 from podbook_core.execution.model import InputFile
 from podbook_core.text import strict_json
+from podbook_core.text.json_pointer import pointer, unescape
 from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["RunBody", "is_json", "parameters_from_fields", "parse_json", "read_json", "read_run_body"]
@@ -92,7 +94,7 @@ async def read_json(request: Request) -> Any:
 def invalid_body(error: ValidationError, *, what: str = "the request body") -> ProblemError:
     """The problem of a JSON body, or part of a form, that is not of the documented shape."""
     errors = [
-        FieldError(path="".join(f"/{part}" for part in item["loc"]), problem=item["type"], expected=item["msg"])
+        FieldError(path=pointer(item["loc"]), problem=item["type"], expected=item["msg"])
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     text = "; ".join(f"{item.path or '(the whole)'}: {item.expected}" for item in errors[:3])
@@ -248,7 +250,7 @@ def _types(schema: Any, root: Any) -> tuple[str, ...]:
     if isinstance(reference, str) and reference.startswith("#/"):
         node = root
         for part in reference[2:].split("/"):
-            node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, Mapping) else None
+            node = node.get(unescape(unquote(part))) if isinstance(node, Mapping) else None
         schema = node if isinstance(node, Mapping) else {}
     kind = schema.get("type")
     return tuple(str(item) for item in kind) if isinstance(kind, list) else (str(kind),) if kind else ()

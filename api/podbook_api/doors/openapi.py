@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from podbook_api.cache import LruCache
 from podbook_api.doors.native.documents import CreateExecution, ExecutionOptions, LinkRequest
 from podbook_api.doors.problems import Problem
+from podbook_core.text.json_pointer import escape
 
 __all__ = ["NotebookSchema", "OpenApiDocuments", "build_document", "form_content", "schema_components"]
 
@@ -163,7 +164,7 @@ def schema_components(name: str, schema: Mapping[str, Any] | bool | None, *, tak
         inner = schema.get(place)
         for key, value in (inner if isinstance(inner, Mapping) else {}).items():
             component = _free(f"{name}{_pascal(_slug(key))}", {**taken, **definitions, name: None})
-            names[f"#/{place}/{_escape(key)}"] = component
+            names[f"#/{place}/{escape(key)}"] = component
             definitions[component] = value
     root = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
     return {name: _translated(root, name, names), **{key: _translated(value, name, names) for key, value in definitions.items()}}
@@ -212,10 +213,6 @@ def _reference(target: str, root: str, names: Mapping[str, str]) -> str | None:
         if target == pointer or target.startswith(pointer + "/"):
             return _SCHEMA_PREFIX + component + target.removeprefix(pointer)
     return _SCHEMA_PREFIX + root + target[1:] if target.startswith("#/") else None
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

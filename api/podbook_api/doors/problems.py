@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents with a stable ``code``: what was wrong, and what would be right."""
 
 import logging
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -12,10 +13,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, MissingRightError, QueueFullError
 from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.text.json_pointer import pointer
 
 __all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
 
@@ -26,6 +30,15 @@ STORE_RETRY_AFTER = 5
 _log = logging.getLogger(__name__)
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """As RFC 9110 has them; Python says the same only since 3.13."""
+
+
+_STREAM = re.compile(r"/v1/executions/[^/]+/events")
+
+
+def is_stream(scope: Scope) -> bool:
+    """Whether a request is for a stream of events, which has no end to be measured, so no HEAD. Pure."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return _STREAM.fullmatch(path) is not None
 
 
 class Code(StrEnum):
@@ -145,10 +158,7 @@ async def _on_problem(_request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
     """What FastAPI found wrong with path, query or headers; the values themselves are not repeated."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = [
-        FieldError(path="/" + "/".join(str(part) for part in item["loc"]), problem=item["type"], expected=item["msg"])
-        for item in error.errors()
-    ]
+    errors = [FieldError(path=pointer(item["loc"]), problem=item["type"], expected=item["msg"]) for item in error.errors()]
     text = "; ".join(f"{item.path}: {item.expected}" for item in errors[:3])
     return problem_response(ProblemError(422, Code.INVALID_REQUEST, f"the request is not valid: {text}", errors=errors))
 
@@ -157,6 +167,9 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses: unknown paths, methods, bodies it cannot parse."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     codes = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE}
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed(request))}
     details = {
         404: "there is nothing at this address; /docs lists what there is",
         405: f"{request.method} is not possible here; the Allow header says what is",
@@ -166,9 +179,21 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
             error.status_code,
             codes.get(error.status_code, Code.INVALID_REQUEST),
             details.get(error.status_code, str(error.detail)),
-            headers=error.headers,
+            headers=headers,
         )
     )
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of an address; the framework names those of the first route it finds there."""
+    methods = {
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    }
+    if "GET" in methods and not is_stream(request.scope):
+        methods.add("HEAD")
+    return sorted(methods)
 
 
 async def _on_store_unavailable(_request: Request, error: Exception) -> JSONResponse:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import secrets
 import time
 
@@ -10,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from podbook_api.doors.problems import Code, ProblemError, problem_response
+from podbook_api.doors.problems import Code, ProblemError, is_stream, problem_response
 from podbook_api.metrics import Metrics
 from podbook_core.json_logs import AUDIT_LOGGER
 
@@ -20,7 +19,6 @@ _log = logging.getLogger(__name__)
 _audit = logging.getLogger(AUDIT_LOGGER)
 CLIENT_LEFT = 499
 """Status, in metrics and audit lines only, of a request whose caller left before it was complete."""
-_STREAM = re.compile(r"/v1/executions/[^/]+/events")
 _MUTATING = ("POST", "PUT", "DELETE", "PATCH")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -64,7 +62,7 @@ class Exchange:
             return
         started, status = time.perf_counter(), 0
         # RFC 9110, section 9.3.2: HEAD is GET without the content. A stream of events has no end to be measured, so it has no HEAD.
-        head = scope["method"] == "HEAD" and not _is_stream(scope)
+        head = scope["method"] == "HEAD" and not is_stream(scope)
         if head:
             scope = {**scope, "method": "GET"}
 
@@ -77,6 +75,9 @@ class Exchange:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
+                # What a route has to say with any answer, an error's too, which is made elsewhere.
+                for name, value in scope.get("state", {}).get("answer_headers", {}).items():
+                    headers.setdefault(name, value)
             await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
 
         try:
@@ -124,11 +125,6 @@ class Exchange:
                 "status": status,
             }
             _audit.info("%s", json.dumps({key: value for key, value in line.items() if value is not None}))
-
-
-def _is_stream(scope: Scope) -> bool:
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
-    return _STREAM.fullmatch(path) is not None
 
 
 def _route(scope: Scope) -> str:

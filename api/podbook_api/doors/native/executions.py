@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import ValidationError, WithJsonSchema
 
 from podbook_api.doors.bodies import RunBody, invalid_body, is_json, parameters_from_fields, read_json, read_run_body
 from podbook_api.doors.body_stream import media_type_of
@@ -20,10 +20,10 @@ from podbook_api.doors.dependencies import (
     Services,
     ServicesDep,
     failures,
+    unread,
 )
 from podbook_api.doors.native.documents import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
 from podbook_api.doors.openapi import form_content
-from podbook_api.doors.preferences import etag_matches
 from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.create import Submitted, Wish
 from podbook_api.services.executions import Filters, is_settled
@@ -31,13 +31,17 @@ from podbook_core.execution.model import InputFile, NotebookExecution, NotebookR
 from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.store.keys import input_key
 from podbook_core.text.digests import sha256_hex
-from podbook_core.text.names import NOTEBOOK_NAME
+from podbook_core.text.names import LABEL_KEY_LENGTH, LABEL_VALUE_LENGTH, NOTEBOOK_NAME
 
 __all__ = ["authorise", "created_response", "router"]
 
 router = APIRouter(prefix="/v1", tags=["executions"])
 _USUAL, _MOST_FULL = 50, 20
 """Items of a page where the caller does not say, and the most of whole ones."""
+
+
+LABEL_LENGTH = LABEL_KEY_LENGTH + 1 + LABEL_VALUE_LENGTH
+"""Most characters of ``key=value``."""
 
 
 class ListView(StrEnum):
@@ -187,7 +191,8 @@ async def list_executions(
     phase: Annotated[Phase | None, Query(description="In this phase only.")] = None,
     reason: Annotated[Reason | None, Query(description="With this reason only.")] = None,
     label: Annotated[
-        list[str] | None, Query(max_length=10, description="`key=value`, repeated: with all of these labels only.")
+        list[Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[^=]+=", "maxLength": LABEL_LENGTH})]] | None,
+        Query(max_length=10, description="`key=value`, repeated: with all of these labels only."),
     ] = None,
     limit: Annotated[
         int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
@@ -242,7 +247,7 @@ def _label(text: str) -> tuple[str, str]:
     responses={
         200: {"model": ExecutionResource, "description": "The execution"},
         304: {"description": "Unchanged since If-None-Match"},
-        **failures(404),
+        **failures(404, 412),
     },
 )
 async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
@@ -258,9 +263,7 @@ def _tagged(execution: NotebookExecution, request: Request) -> Response:
     body = json.dumps(execution_document(execution), ensure_ascii=False, separators=(",", ":")).encode()
     etag = f'"{sha256_hex(body)[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag_matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return unread(request, etag, headers["Cache-Control"]) or Response(body, media_type="application/json", headers=headers)
 
 
 @router.post(

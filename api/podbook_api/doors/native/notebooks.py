@@ -8,11 +8,10 @@ from fastapi.responses import JSONResponse
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.bodies import is_json
 from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
-from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep, failures
+from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep, failures, unread
 from podbook_api.doors.forms import form_parts
 from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionList
 from podbook_api.doors.openapi import NotebookSchema
-from podbook_api.doors.preferences import etag_matches
 from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.catalogue import Published, notebook_etag
 from podbook_api.services.publication import Submission
@@ -78,16 +77,16 @@ def _document(item: NotebookResource) -> dict[str, Any]:
     responses={
         200: {"model": NotebookResource, "description": "The notebook"},
         304: {"description": "Unchanged since If-None-Match"},
-        **failures(404),
+        **failures(404, 412),
     },
 )
 async def get_notebook(notebook: NotebookName, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """Read what a notebook takes and gives, and which version is current. The ETag is that version."""
     found = await parts.notebooks.resource(caller, notebook)
-    headers = {} if found.version is None else {"ETag": notebook_etag(found.version), "Cache-Control": "private, no-cache"}
-    if found.version is not None and etag_matches(request.headers.get("if-none-match", ""), notebook_etag(found.version)):
-        return Response(status_code=304, headers=headers)
-    return JSONResponse(_document(found), headers=headers)
+    if found.version is None:
+        return JSONResponse(_document(found))
+    headers = {"ETag": notebook_etag(found.version), "Cache-Control": "private, no-cache"}
+    return unread(request, headers["ETag"], headers["Cache-Control"]) or JSONResponse(_document(found), headers=headers)
 
 
 @router.put(

@@ -12,14 +12,14 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from podbook_api.doors.bodies import invalid_body, read_json
-from podbook_api.doors.dependencies import AccessDep, CallerDep, ExecutionId, ReaderDep, ServicesDep, failures
+from podbook_api.doors.dependencies import AccessDep, CallerDep, ExecutionId, ReaderDep, ServicesDep, failures, unread
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
 from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.following import State, state_id
 from podbook_api.services.results import Artifact
 from podbook_core.store.keys import FILES_FOLDER
 
-__all__ = ["SANDBOX", "artifact_response", "router"]
+__all__ = ["SANDBOX", "artifact_response", "output_response", "router"]
 
 router = APIRouter(prefix="/v1/executions/{execution_id}", tags=["results"])
 
@@ -30,6 +30,8 @@ SANDBOX = (
 """Content-Security-Policy of everything a notebook made: it may run scripts that came with it, and reach nothing."""
 HEARTBEAT_SECONDS = 15
 _PRIVATE = "private, no-cache"
+_OUTPUT = {"media_type": "application/json", "disposition": "inline"}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since If-None-Match"}}
 
 
 def _binary(media_type: str) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def artifact_response(artifact: Artifact, *, media_type: str | None = None, disp
         "Content-Security-Policy": SANDBOX,
         "Content-Disposition": disposition or f"attachment; filename*=UTF-8''{quote(filename)}",
         "Cache-Control": _PRIVATE,
-        "ETag": f'"{recorded.sha256}"',
+        "ETag": _etag(artifact),
     }
     kind = media_type or recorded.media_type
     if isinstance(artifact.content, bytes):
@@ -57,11 +59,35 @@ def artifact_response(artifact: Artifact, *, media_type: str | None = None, disp
     return response
 
 
+async def read_artifact(
+    request: Request, artifact: Artifact, *, media_type: str | None = None, disposition: str | None = None
+) -> Response:
+    """A result as the answer to a request to read it, unless the request's own conditions say that it need not be sent.
+
+    Raises:
+        ProblemError: 412.
+    """
+    kept = False
+    try:
+        answer = unread(request, _etag(artifact), _PRIVATE)
+        kept = answer is None
+        return answer or artifact_response(artifact, media_type=media_type, disposition=disposition)
+    finally:
+        if not kept and not isinstance(artifact.content, bytes):
+            # Only a generator that has begun gives back what it holds when it is closed.
+            await anext(artifact.content, b"")
+            await artifact.content.aclose()
+
+
+def _etag(artifact: Artifact) -> str:
+    return f'"{artifact.recorded.sha256}"'
+
+
 def output_response(output: Artifact | None) -> Response:
     """The output of a run that succeeded; null when the notebook saved none."""
     if output is None:
         return Response(b"null", media_type="application/json", headers={"Cache-Control": _PRIVATE})
-    return artifact_response(output, media_type="application/json", disposition="inline")
+    return artifact_response(output, **_OUTPUT)
 
 
 @router.get(
@@ -71,13 +97,15 @@ def output_response(output: Artifact | None) -> Response:
     response_model=None,
     responses={
         200: {"description": "The notebook's output", "content": {"application/json": {"schema": {}}}},
-        **failures(404, 409, 424, 502, 504),
+        **_UNCHANGED,
+        **failures(404, 409, 412, 424, 502, 504),
     },
 )
-async def get_output(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_output(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read what the notebook saved with save_output; of a failed run, why it failed."""
     execution = await parts.executions.find(caller, execution_id)
-    return output_response(await parts.results.output(execution))
+    output = await parts.results.output(execution)
+    return output_response(None) if output is None else await read_artifact(request, output, **_OUTPUT)
 
 
 @router.get(
@@ -85,13 +113,13 @@ async def get_output(execution_id: ExecutionId, caller: ReaderDep, parts: Servic
     operation_id="get_html",
     summary="Read the notebook as HTML",
     response_model=None,
-    responses={200: {"description": "The executed notebook", **_binary("text/html")}, **failures(404, 409, 502)},
+    responses={200: {"description": "The executed notebook", **_binary("text/html")}, **_UNCHANGED, **failures(404, 409, 412, 502)},
 )
-async def get_html(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_html(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook as HTML, also of a failed run. It is untrusted, and comes sandboxed."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(
-        await parts.results.artifact(execution, "html"), media_type="text/html; charset=utf-8", disposition="inline"
+    return await read_artifact(
+        request, await parts.results.artifact(execution, "html"), media_type="text/html; charset=utf-8", disposition="inline"
     )
 
 
@@ -100,13 +128,17 @@ async def get_html(execution_id: ExecutionId, caller: ReaderDep, parts: Services
     operation_id="get_report",
     summary="Read the HTML without inputs",
     response_model=None,
-    responses={200: {"description": "The executed notebook without its code", **_binary("text/html")}, **failures(404, 409, 502)},
+    responses={
+        200: {"description": "The executed notebook without its code", **_binary("text/html")},
+        **_UNCHANGED,
+        **failures(404, 409, 412, 502),
+    },
 )
-async def get_report(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_report(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook as HTML without code cells' inputs."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(
-        await parts.results.artifact(execution, "report"), media_type="text/html; charset=utf-8", disposition="inline"
+    return await read_artifact(
+        request, await parts.results.artifact(execution, "report"), media_type="text/html; charset=utf-8", disposition="inline"
     )
 
 
@@ -115,12 +147,17 @@ async def get_report(execution_id: ExecutionId, caller: ReaderDep, parts: Servic
     operation_id="get_executed_notebook",
     summary="Read the executed notebook",
     response_model=None,
-    responses={200: {"description": "The notebook", **_binary("application/x-ipynb+json")}, **failures(404, 409, 502)},
+    responses={
+        200: {"description": "The notebook", "content": {"application/x-ipynb+json": {"schema": {"type": "object"}}}},
+        **_UNCHANGED,
+        **failures(404, 409, 412, 502),
+    },
 )
-async def get_executed_notebook(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_executed_notebook(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook, also the partial one of a failed run."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(
+    return await read_artifact(
+        request,
         await parts.results.artifact(execution, "notebook"),
         media_type="application/x-ipynb+json",
         disposition=f'attachment; filename="{execution.name}.ipynb"',
@@ -134,16 +171,17 @@ async def get_executed_notebook(execution_id: ExecutionId, caller: ReaderDep, pa
     response_model=None,
     responses={
         200: {"description": "What the notebook printed", "content": {"text/plain": {"schema": {"type": "string"}}}},
-        **failures(404, 502),
+        **_UNCHANGED,
+        **failures(404, 412, 502),
     },
 )
-async def get_logs(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_logs(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read what the notebook printed: the newest part (at most 1 MiB) while it runs, all that was kept afterwards."""
     execution = await parts.executions.find(caller, execution_id)
     text = await parts.results.log(execution)
     if isinstance(text, bytes):
         return Response(text, media_type="text/plain", headers={"Cache-Control": _PRIVATE})
-    return artifact_response(text, media_type="text/plain; charset=utf-8", disposition="inline")
+    return await read_artifact(request, text, media_type="text/plain; charset=utf-8", disposition="inline")
 
 
 @router.get(
@@ -174,17 +212,23 @@ async def list_files(execution_id: ExecutionId, caller: CallerDep, parts: Servic
     operation_id="get_file",
     summary="Read an output file",
     response_model=None,
-    responses={200: {"description": "The file", **_binary("application/octet-stream")}, **failures(404, 409, 502)},
+    responses={
+        200: {"description": "The file", **_binary("application/octet-stream")},
+        **_UNCHANGED,
+        **failures(404, 409, 412, 502),
+    },
 )
 async def get_file(
+    *,
     execution_id: ExecutionId,
     path: Annotated[str, Path(max_length=512, description="Path below $PODBOOK_OUTPUT_DIR.")],
+    request: Request,
     caller: ReaderDep,
     parts: ServicesDep,
 ) -> Response:
     """Read a file the notebook published. It is untrusted: sandboxed, and for saving."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(await parts.results.file(execution, path))
+    return await read_artifact(request, await parts.results.file(execution, path))
 
 
 @router.get(

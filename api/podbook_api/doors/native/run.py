@@ -77,13 +77,14 @@ async def run(
         response: Response = created_response(Submitted(execution, submitted.replayed), wait=preferred)
         response.status_code = 202
         return response
+    # Whatever the answer is, a failed run's too: what was asked for beside the output has been done.
+    request.state.answer_headers = {
+        "Podbook-Execution": execution.name,
+        **({"Preference-Applied": f"wait={wait}"} if preferred is not None else {}),
+        **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),
+    }
     response = await _result(parts, execution, request.headers.get("accept", ""))
-    response.headers["Podbook-Execution"] = execution.name
     response.headers["Link"] = _link_header(execution, await parts.results.files(execution))
-    if preferred is not None:
-        response.headers["Preference-Applied"] = f"wait={wait}"
-    if submitted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
