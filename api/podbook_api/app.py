@@ -14,6 +14,7 @@ from podbook_api.doors.openapi import OpenApiDocuments
 from podbook_api.doors.service import SERVICE, STATIC_PATH
 from podbook_api.middleware.entrance import Entrance
 from podbook_api.middleware.exchange import Exchange
+from podbook_api.middleware.local_only import LocalOnly
 from podbook_api.services.bundle import Services
 from podbook_api.services.context import Context
 from podbook_core import __version__
@@ -26,12 +27,13 @@ Errors are problem documents (RFC 9457) with a stable `code`. Keys go into `Auth
 """
 
 
-def create_app(context: Context, doors: Sequence[Door] = (NATIVE,)) -> FastAPI:
+def create_app(context: Context, doors: Sequence[Door] = (NATIVE,), *, local_only: bool = False) -> FastAPI:
     """The ASGI application over a context. Its lifespan starts and stops the backend; the context's owner closes the rest.
 
     Args:
         context: what it stands on.
         doors: those that are open, besides the one for health and documentation, which always is.
+        local_only: whether it keeps away what web pages of others ask for (see :class:`LocalOnly`).
     """
     services = Services.over(context)
     opened = (*doors, SERVICE)
@@ -72,8 +74,19 @@ def create_app(context: Context, doors: Sequence[Door] = (NATIVE,)) -> FastAPI:
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Prefer", "Idempotency-Key", "If-Match", "If-None-Match"],
-            expose_headers=["Location", "Link", "ETag", "Retry-After", "Podbook-Execution", "Preference-Applied"],
+            expose_headers=[
+                "Location",
+                "Link",
+                "ETag",
+                "Retry-After",
+                "Podbook-Execution",
+                "Preference-Applied",
+                "Idempotency-Replayed",
+            ],
         )
+    if local_only:
+        app.add_middleware(LocalOnly)
+    # Around the others: whatever they answer is hardened and measured as well, in the shape of the door that the entrance has found.
     app.add_middleware(Exchange, metrics=services.metrics)
     documents = OpenApiDocuments(app.openapi, anonymous=not context.keys.required, parts=[door.part for door in doors])
     app.add_middleware(Entrance, services=services, doors=opened, otherwise=SERVICE, documents=documents)

@@ -21,6 +21,7 @@ from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.create import Upload, temporary_file
 from podbook_core.execution.model import InputFile
 from podbook_core.text import strict_json
+from podbook_core.text.json_pointer import pointer
 from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["RunBody", "is_json", "parse_json", "read_json", "read_run_body"]
@@ -92,7 +93,7 @@ async def read_json(request: Request) -> Any:
 def invalid_body(error: ValidationError, *, what: str = "the request body") -> ProblemError:
     """The problem of a JSON body, or part of a form, that is not of the documented shape."""
     errors = [
-        FieldError(path="".join(f"/{part}" for part in item["loc"]), problem=item["type"], expected=item["msg"])
+        FieldError(path=pointer(item["loc"]), problem=item["type"], expected=item["msg"])
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     text = "; ".join(f"{item.path or '(the whole)'}: {item.expected}" for item in errors[:3])

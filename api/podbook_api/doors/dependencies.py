@@ -7,13 +7,14 @@ functions to a thread, which costs more than they do.
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Response
+from pydantic import WithJsonSchema
 
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.credentials import presented
 from podbook_api.doors.door import entry_of
 from podbook_api.doors.openapi import OpenApiDocuments
-from podbook_api.doors.preferences import preferred_wait
+from podbook_api.doors.preferences import failed_precondition, preferred_wait
 from podbook_api.doors.problems import MEDIA_TYPE, Code, ProblemError
 from podbook_api.services.bundle import Services
 from podbook_api.services.idempotency import is_idempotency_key
@@ -28,6 +29,7 @@ __all__ = [
     "PreferredWait",
     "ServicesDep",
     "failures",
+    "unread",
 ]
 
 
@@ -79,7 +81,7 @@ PreferredWait = Annotated[int | None, Depends(preferred)]
 
 async def idempotency_key(
     idempotency_key: Annotated[
-        str | None,
+        Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"})] | None,
         Header(description="1 to 200 printable characters: the same key leads to the same execution for a day after its end."),
     ] = None,
 ) -> str | None:
@@ -91,6 +93,18 @@ async def idempotency_key(
     if idempotency_key is not None and not is_idempotency_key(idempotency_key):
         raise ProblemError(422, Code.INVALID_REQUEST, "Idempotency-Key must be 1 to 200 printable ASCII characters")
     return idempotency_key
+
+
+def unread(request: Request, etag: str, cache_control: str) -> Response | None:
+    """The answer in place of what a request asks to read: 304 where it has it, by its If-None-Match; None where it must be sent.
+
+    Raises:
+        ProblemError: 412 when its If-Match names another state.
+    """
+    status = failed_precondition(request.headers, etag)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise ProblemError(412, Code.PRECONDITION_FAILED, f"If-Match names another state; now it is {etag}", headers={"ETag": etag})
+    return None if status is None else Response(status_code=status, headers={"ETag": etag, "Cache-Control": cache_control})
 
 
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from podbook_api.cache import LruCache
+from podbook_core.text.json_pointer import escape
 
 __all__ = ["SCHEMA_PREFIX", "NotebookSchema", "OpenApiDocuments", "Part", "build_document", "schema_components"]
 
@@ -119,7 +120,7 @@ def schema_components(name: str, schema: Mapping[str, Any] | bool | None, *, tak
         inner = schema.get(place)
         for key, value in (inner if isinstance(inner, Mapping) else {}).items():
             component = _free(f"{name}{pascal(slug_of(key))}", {**taken, **definitions, name: None})
-            names[f"#/{place}/{_escape(key)}"] = component
+            names[f"#/{place}/{escape(key)}"] = component
             definitions[component] = value
     root = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
     return {name: _translated(root, name, names), **{key: _translated(value, name, names) for key, value in definitions.items()}}
@@ -168,10 +169,6 @@ def _reference(target: str, root: str, names: Mapping[str, str]) -> str | None:
         if target == pointer or target.startswith(pointer + "/"):
             return SCHEMA_PREFIX + component + target.removeprefix(pointer)
     return SCHEMA_PREFIX + root + target[1:] if target.startswith("#/") else None
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents with a stable ``code``: what was wrong, and what would be right."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -8,18 +9,28 @@ from typing import Annotated, Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from starlette.types import Scope
 
 from podbook_api.services import errors
 from podbook_api.services.errors import ServiceError
 from podbook_core.execution.reasons import REASONS, Reason
 
-__all__ = ["Code", "FieldError", "Problem", "ProblemError", "problem_of", "problem_response", "status_of"]
+__all__ = ["Code", "FieldError", "Problem", "ProblemError", "is_stream", "problem_of", "problem_response", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
 FAILED_RETRY_AFTER = 5
 """Seconds after which a caller may run again what a fault of the platform has ended."""
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """As RFC 9110 has them; Python says the same only since 3.13."""
+
+
+_STREAM = re.compile(r"/v1/executions/[^/]+/events")
+
+
+def is_stream(scope: Scope) -> bool:
+    """Whether a request is for a stream of events, which has no end to be measured, so no HEAD. Pure."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return _STREAM.fullmatch(path) is not None
 
 
 class Code(StrEnum):
@@ -54,6 +65,11 @@ class Code(StrEnum):
     PARAMETERS_TOO_LARGE = "ParametersTooLarge"
     UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
     QUEUE_FULL = "QueueFull"
+    TOO_MANY_STREAMS = "TooManyStreams"
+    TOO_MANY_CONNECTIONS = "TooManyConnections"
+    REQUEST_TIMEOUT = "RequestTimeout"
+    MISDIRECTED_REQUEST = "MisdirectedRequest"
+    CROSS_ORIGIN_REFUSED = "CrossOriginRefused"
     VALIDATION_BUSY = "ValidationBusy"
     RESULT_CHANGED = "ResultChanged"
     CONFIGURATION_ERROR = "ConfigurationError"

@@ -17,7 +17,6 @@ from podbook_api.clock import utc_now
 from podbook_api.doors.door import Door
 from podbook_api.doors.native.door import NATIVE
 from podbook_api.loopback import is_loopback
-from podbook_api.middleware.local_only import LocalOnly
 from podbook_api.serve.notebooks_folder import NotebooksFolder
 from podbook_api.services.context import Catalogue, Context, NoFolder
 from podbook_api.settings import ApiSettings
@@ -105,9 +104,8 @@ def build_embedded(
         backend.accompany(Sweeper(store, data, live=backend.live, retention_days=settings.retention_days, clock=utc_now))
         catalogue: Catalogue = NoFolder() if folder is None else folder
         links = LinkSigner.from_file(settings.link_secret_file or data.link_secret_file, create=settings.link_secret_file is None)
-        app = create_app(Context(store, backend, validator, profiles, keys, links, settings, catalogue), doors)
-        if not keys.required and not settings.allow_anonymous:
-            app.add_middleware(LocalOnly)
+        context = Context(store, backend, validator, profiles, keys, links, settings, catalogue)
+        app = create_app(context, doors, local_only=not keys.required and not settings.allow_anonymous)
     except (StoreUnavailableError, InvalidSecretError) as error:
         validator.close()
         data.close()

@@ -6,16 +6,18 @@ from typing import Self
 from podbook_api.auth.keys import Caller
 from podbook_api.metrics import Metrics
 from podbook_api.services import audit
+from podbook_api.services.access import Access
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
 from podbook_api.services.create import Creator
 from podbook_api.services.errors import NotAuthenticatedError
-from podbook_api.services.executions import ExecutionService
+from podbook_api.services.executions import ExecutionService, visible
 from podbook_api.services.following import EventHub
 from podbook_api.services.links import LinkService
 from podbook_api.services.results import ResultService
 from podbook_api.services.runs import RunService
 from podbook_api.threads import Threads
+from podbook_core.execution.model import NotebookExecution
 
 __all__ = ["Services"]
 
@@ -50,7 +52,7 @@ class Services:
             runs=RunService(creator, notebooks, executions, results, metrics=metrics),
             executions=executions,
             results=results,
-            links=LinkService(context),
+            links=LinkService(context, executions),
             events=EventHub(context.backend, executions, results, open_streams=metrics.streams),
             metrics=metrics,
         )
@@ -66,3 +68,17 @@ class Services:
             raise NotAuthenticatedError(presented=presented is not None)
         audit.note(caller=found.id)
         return found
+
+    def access(self, presented: str | None) -> Access:
+        """What the caller behind a key may read, now and as long as the key is good.
+
+        Raises:
+            NotAuthenticatedError: as :meth:`caller`.
+        """
+        found, context = self.caller(presented), self.context
+
+        def holds(execution: NotebookExecution) -> bool:
+            present = context.keys.caller(presented, now=context.clock())
+            return present is not None and visible(present, execution, "read")
+
+        return Access(found, f"key {found.id or ''}", holds)

@@ -36,6 +36,7 @@ from podbook_core.schema.violations import Violation
 from podbook_core.store.base import StoreError
 from podbook_core.store.keys import input_key
 from podbook_core.text.digests import canonical_json, digest_json
+from podbook_core.text.json_pointer import escape
 from podbook_core.text.names import (
     LABEL_KEY_LENGTH,
     execution_name,
@@ -246,7 +247,7 @@ def label_errors(labels: Mapping[str, str]) -> list[Violation]:
     """What is wrong with a caller's labels: Kubernetes' rules hold in both modes, and some keys are Podbook's own. Pure."""
     errors = []
     for key, value in labels.items():
-        place = "/labels/" + key[:LABEL_KEY_LENGTH].replace("~", "~0").replace("/", "~1")
+        place = "/labels/" + escape(key[:LABEL_KEY_LENGTH])
         if key.startswith(OWN_LABELS):
             errors.append(Violation(place, "is set by Podbook itself", f"a key without {OWN_LABELS}"))
         elif not is_label_key(key):

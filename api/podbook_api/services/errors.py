@@ -110,8 +110,8 @@ class InvalidLinkError(NotPermittedError):
 
     code = "InvalidLink"
 
-    def __init__(self) -> None:
-        super().__init__("this link was not made by this service, or has been changed")
+    def __init__(self, message: str = "this link was not made by this service, or has been changed") -> None:
+        super().__init__(message)
 
 
 class LinkExpiredError(NotPermittedError):

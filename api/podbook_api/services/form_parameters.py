@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from podbook_core.text import strict_json
+from podbook_core.text.json_pointer import unescape
 from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["parameters_from_fields"]
@@ -37,7 +39,7 @@ def _types(schema: Any, root: Any) -> tuple[str, ...]:
     if isinstance(reference, str) and reference.startswith("#/"):
         node = root
         for part in reference[2:].split("/"):
-            node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, Mapping) else None
+            node = node.get(unescape(unquote(part))) if isinstance(node, Mapping) else None
         schema = node if isinstance(node, Mapping) else {}
     kind = schema.get("type")
     return tuple(str(item) for item in kind) if isinstance(kind, list) else (str(kind),) if kind else ()

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from podbook_core.text import strict_json
 from podbook_core.text.json_depth import MAX_FILE_NESTING
+from podbook_core.text.json_pointer import escape, unescape
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
 from podbook_core.text.strict_json import InvalidJsonError
 
@@ -115,7 +116,7 @@ def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Con
         if key in RESERVED_KEYS:
             raise ContractError(f"/{key}", "is reserved for a feature that does not exist yet; remove it")
         if key not in _KEYS:
-            raise ContractError(f"/{_escape(key)}", f"is not a known key; known are {', '.join(_KEYS)}")
+            raise ContractError(f"/{escape(key)}", f"is not a known key; known are {', '.join(_KEYS)}")
     return _checked(raw, models)
 
 
@@ -195,7 +196,7 @@ def _schema(raw: Mapping[str, Any], key: str, models: Callable[[str], bytes | No
         taken = _object(f"/{key}/definitions", walked.get("definitions", {}))
         for name in inlined:
             if name in taken:
-                place = f"/{key}/definitions/{_escape(name)}"
+                place = f"/{key}/definitions/{escape(name)}"
                 raise ContractError(place, f"has the name of the model nbschema://{name}; give it another one")
         walked["definitions"] = {**taken, **inlined}
     for pointer, place in walker.references:
@@ -232,7 +233,7 @@ class _Walker:
             return value
         copy: dict[str, Any] = {}
         for key, inner in value.items():
-            at = f"{place}/{_escape(key)}"
+            at = f"{place}/{escape(key)}"
             if key in ("$ref", "$dynamicRef", "$recursiveRef"):
                 copy[key] = self._reference(inner, at, root)
             elif key == "$id" and isinstance(inner, str):
@@ -245,7 +246,7 @@ class _Walker:
                 self.anchors.add(inner)
                 copy[key] = inner
             elif key in _SCHEMA_MAPS and isinstance(inner, dict):
-                copy[key] = {name: self.schema(item, f"{at}/{_escape(name)}", root, depth + 1) for name, item in inner.items()}
+                copy[key] = {name: self.schema(item, f"{at}/{escape(name)}", root, depth + 1) for name, item in inner.items()}
             else:
                 copy[key] = self.schema(inner, at, root, depth + 1)
         return copy
@@ -277,14 +278,10 @@ class _Walker:
         return f"#/definitions/{name}"
 
 
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 def _resolves(root: Any, pointer: str) -> bool:
     node = root
     for part in pointer[2:].split("/"):
-        token = unquote(part).replace("~1", "/").replace("~0", "~")
+        token = unescape(unquote(part))
         if isinstance(node, dict) and token in node:
             node = node[token]
         elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):

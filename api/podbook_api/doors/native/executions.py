@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import ValidationError, WithJsonSchema
 
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.bodies import RunBody, invalid_body, is_json, read_json, read_run_body
@@ -19,11 +19,11 @@ from podbook_api.doors.dependencies import (
     PreferredWait,
     ServicesDep,
     failures,
+    unread,
 )
 from podbook_api.doors.native.documents import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
 from podbook_api.doors.native.openapi import form_content
 from podbook_api.doors.native.paths import execution_path
-from podbook_api.doors.preferences import etag_matches
 from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.bundle import Services
 from podbook_api.services.create import CreateRequest, Creation
@@ -31,13 +31,17 @@ from podbook_api.services.executions import Filters, is_settled
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.text.digests import sha256_hex
-from podbook_core.text.names import NOTEBOOK_NAME
+from podbook_core.text.names import LABEL_KEY_LENGTH, LABEL_VALUE_LENGTH, NOTEBOOK_NAME
 
 __all__ = ["create_request", "created_response", "router"]
 
 router = APIRouter(prefix="/v1", tags=["executions"])
 _USUAL, _MOST_FULL = 50, 20
 """Items of a page where the caller does not say, and the most of whole ones."""
+
+
+LABEL_LENGTH = LABEL_KEY_LENGTH + 1 + LABEL_VALUE_LENGTH
+"""Most characters of ``key=value``."""
 
 
 class ListView(StrEnum):
@@ -149,7 +153,8 @@ async def list_executions(
     phase: Annotated[Phase | None, Query(description="In this phase only.")] = None,
     reason: Annotated[Reason | None, Query(description="With this reason only.")] = None,
     label: Annotated[
-        list[str] | None, Query(max_length=10, description="`key=value`, repeated: with all of these labels only.")
+        list[Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[^=]+=", "maxLength": LABEL_LENGTH})]] | None,
+        Query(max_length=10, description="`key=value`, repeated: with all of these labels only."),
     ] = None,
     limit: Annotated[
         int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
@@ -204,7 +209,7 @@ def _label(text: str) -> tuple[str, str]:
     responses={
         200: {"model": ExecutionResource, "description": "The execution"},
         304: {"description": "Unchanged since If-None-Match"},
-        **failures(404),
+        **failures(404, 412),
     },
 )
 async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
@@ -220,9 +225,7 @@ def _tagged(execution: NotebookExecution, request: Request) -> Response:
     body = json.dumps(execution_document(execution), ensure_ascii=False, separators=(",", ":")).encode()
     etag = f'"{sha256_hex(body)[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag_matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return unread(request, etag, headers["Cache-Control"]) or Response(body, media_type="application/json", headers=headers)
 
 
 @router.post(

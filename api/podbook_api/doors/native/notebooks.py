@@ -8,12 +8,11 @@ from fastapi.responses import JSONResponse
 
 from podbook_api.doors.bodies import is_json
 from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
-from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures
+from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures, unread
 from podbook_api.doors.forms import form_parts
 from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionEntry, VersionList, notebook_resource
 from podbook_api.doors.native.openapi import notebook_schema, one_notebook
 from podbook_api.doors.native.paths import PREFIX
-from podbook_api.doors.preferences import etag_matches
 from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.publication import Submission
@@ -84,7 +83,7 @@ def _document(found: Published | Broken) -> dict[str, Any]:
     responses={
         200: {"model": NotebookResource, "description": "The notebook"},
         304: {"description": "Unchanged since If-None-Match"},
-        **failures(404),
+        **failures(404, 412),
     },
 )
 async def get_notebook(notebook: NotebookName, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
@@ -94,9 +93,7 @@ async def get_notebook(notebook: NotebookName, request: Request, caller: CallerD
         return JSONResponse(_document(found))
     etag = notebook_etag(found.version.version)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag_matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
-    return JSONResponse(_document(found), headers=headers)
+    return unread(request, etag, headers["Cache-Control"]) or JSONResponse(_document(found), headers=headers)
 
 
 @router.put(

@@ -16,7 +16,7 @@ def execution_path(name: str) -> str:
 
 def link_url(link: Link) -> str:
     """The address of a signed link."""
-    query = urlencode({"expires": link.expires, "signature": link.signature})
+    query = urlencode({"expires": link.expires, "uid": link.uid, "signature": link.signature})
     return f"{execution_path(link.execution)}/{quote(link.artifact)}?{query}"
 
 

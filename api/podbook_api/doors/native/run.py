@@ -79,13 +79,14 @@ async def run(
         response: Response = created_response(creation, wait=preferred)
         response.status_code = 202
         return response
+    # Whatever the answer is, a failed run's too: what was asked for beside the output has been done.
+    request.state.answer_headers = {
+        "Podbook-Execution": execution.name,
+        **({"Preference-Applied": f"wait={wait}"} if preferred is not None else {}),
+        **({"Idempotency-Replayed": "true"} if creation.replayed else {}),
+    }
     response = await _result(parts, execution, request.headers.get("accept", ""))
-    response.headers["Podbook-Execution"] = execution.name
     response.headers["Link"] = _link_header(execution, await parts.results.files(execution))
-    if preferred is not None:
-        response.headers["Preference-Applied"] = f"wait={wait}"
-    if creation.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
