@@ -3,7 +3,9 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from podbook_api.doors.door import Door, door_at
 from podbook_api.doors.native.door import NATIVE
+from podbook_api.doors.openapi import build_document
 from podbook_api.doors.problems import Code, status_of
 from podbook_api.doors.registry import DOORS, UnknownDoorError, doors_named
 from podbook_api.doors.service import SERVICE
@@ -150,6 +153,16 @@ async def test_the_document_has_the_parts_of_both_doors(client: httpx.AsyncClien
     assert document["security"] == [{"bearer": []}, {"apiKey": []}]
     assert "security" not in document["paths"]["/v1/run/double"]["post"]
     assert "/ledger/fault" not in document["paths"]
+
+
+def test_the_document_names_the_credentials_of_the_door_that_answers() -> None:
+    everything = Door(name="everything", paths=("",), problem=LEDGER.problem, credentials=LEDGER.credentials[:1])
+    operations: dict[str, Any] = {path: {"get": {"responses": {}}} for path in ("/v1/executions", "/other")}
+    parts = [replace(NATIVE.part, complete=None), everything.part]
+    document = build_document({"paths": operations}, [], anonymous=True, parts=parts)
+    assert document["security"] == [{"bearer": []}, {"apiKey": []}, {}]
+    assert "security" not in document["paths"]["/v1/executions"]["get"]
+    assert document["paths"]["/other"]["get"]["security"] == [{"token": []}, {}]
 
 
 def test_the_longest_path_tells_the_door_by_whole_segments() -> None:

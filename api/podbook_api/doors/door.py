@@ -54,11 +54,15 @@ class Door:
             if path and (not path.startswith("/") or path.endswith("/")):
                 raise ValueError(f"the path {path!r} of the door {self.name} must begin with a slash and not end with one")
 
+    def covers(self, path: str) -> int:
+        """How long the longest of the door's paths at or above this one is; -1 where none is."""
+        return max((len(prefix) for prefix in self.paths if within(path, prefix)), default=-1)
+
     @property
     def part(self) -> Part:
         """What the door adds to the OpenAPI document."""
         return Part(
-            covers=lambda path: any(within(path, prefix) for prefix in self.paths),
+            covers=self.covers,
             schemes={item.name: item.scheme for item in self.credentials},
             complete=self.openapi,
         )
@@ -90,9 +94,5 @@ def within(path: str, prefix: str) -> bool:
 
 def door_at(doors: Sequence[Door], path: str, *, otherwise: Door) -> Door:
     """The door whose path is the longest at or above this one. Pure."""
-    best, found = -1, otherwise
-    for door in doors:
-        for prefix in door.paths:
-            if len(prefix) > best and within(path, prefix):
-                best, found = len(prefix), door
-    return found
+    best = max(doors, key=lambda door: door.covers(path), default=otherwise)
+    return best if best.covers(path) >= 0 else otherwise

@@ -34,8 +34,8 @@ class NotebookSchema:
 class Part:
     """What a door adds to the document."""
 
-    covers: Callable[[str], bool]
-    """Whether a path is the door's."""
+    covers: Callable[[str], int]
+    """How long the longest of the door's paths at or above a path is; -1 where none is."""
     schemes: Mapping[str, Mapping[str, Any]]
     """Security scheme objects of the credentials it accepts, by name."""
     complete: Callable[[dict[str, Any], Sequence[NotebookSchema]], None] | None = None
@@ -63,8 +63,8 @@ def build_document(
     if parts:
         document["security"] = _security(parts[0], anonymous=anonymous)
     for path, item in document["paths"].items():
-        owner = next((part for part in parts[1:] if part.covers(path)), None)
-        if owner is not None:
+        owner = max(parts, key=lambda part: part.covers(path), default=None)
+        if owner is not None and owner is not parts[0] and owner.covers(path) >= 0:
             for operation in item.values():
                 operation.setdefault("security", _security(owner, anonymous=anonymous))
     used = referenced(document["paths"], schemas)
