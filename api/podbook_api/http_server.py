@@ -98,14 +98,9 @@ class BoundedConnection(H11Protocol):
     @override
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > self.bounds.connections:
-            self._refuse(
-                ProblemError(
-                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; try again", headers={"Retry-After": "1"}
-                )
-            )
-            return
         self._watch()
+        if len(self.connections) > self.bounds.connections:
+            self._make_room()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -127,6 +122,39 @@ class BoundedConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(ProblemError(400, Code.INVALID_REQUEST, "what was sent is not a valid HTTP request"))
 
+    def _make_room(self) -> None:
+        """Close the connection that has been without a request for longest, so that whoever sends one is served; else this one.
+
+        Otherwise clients that send nothing would keep out the probes of the cluster, and it would restart the server.
+        """
+        others = [item for item in self.connections if isinstance(item, BoundedConnection) and item is not self]
+        waiting = [item for item in others if item.without_request and not item.transport.is_closing()]
+        gives_way = min(waiting, key=lambda item: item.begun, default=self)
+        if gives_way.between_requests:  # nothing was asked, so nothing is answered
+            gives_way.transport.close()
+        else:
+            gives_way._refuse(  # noqa: SLF001 - of the same class
+                ProblemError(
+                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; try again", headers={"Retry-After": "1"}
+                )
+            )
+
+    @property
+    def between_requests(self) -> bool:
+        """Whether a request has been answered, and none has begun since."""
+        cycle: Any = self.cycle
+        return cycle is not None and cycle.response_complete and self._receiving is None
+
+    @property
+    def without_request(self) -> bool:
+        """Whether no request is being answered or has its head."""
+        return self._receiving == "head" or self.between_requests
+
+    @property
+    def begun(self) -> float:
+        """When what it is in now began, on the clock of the event loop."""
+        return self._started
+
     def _watch(self) -> None:
         """Begin to time what is being received now, unless that is under way."""
         now = self._what_is_received()
@@ -141,7 +169,8 @@ class BoundedConnection(H11Protocol):
         """``head`` or ``body`` while one is awaited; between two requests uvicorn's own keep-alive time-out holds."""
         if self.conn.their_state is h11.SEND_BODY:
             return "body"
-        if self.conn.their_state is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
+        cycle: Any = self.cycle  # None until the first request has come
+        if self.conn.their_state is h11.IDLE and (cycle is None or self.conn.trailing_data[0]):
             return "head"
         return None
 
@@ -179,8 +208,9 @@ class BoundedConnection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        if self.cycle is not None and not self.cycle.response_complete:
+        cycle: Any = self.cycle  # None until the first request has come
+        if cycle is not None and not cycle.response_complete:
             # The application learns that the client is gone; what it still sends goes nowhere.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()

@@ -97,7 +97,7 @@ def test_json_in_any_disguise_is_read_no_further_than_the_limit(
 
 def test_the_fields_of_a_form_count_together(client: httpx.Client) -> None:
     fields = {f"f{number}": (None, "x" * (MIB // 10)) for number in range(11)}
-    response = client.post("/v1/run/double", files=fields)  # type: ignore[arg-type]
+    response = client.post("/v1/run/double", files=fields)
     assert (response.status_code, response.json()["code"]) == (413, "BodyTooLarge")
 
 

@@ -1,6 +1,6 @@
 """What an execution left, and how it is followed."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -73,7 +73,7 @@ async def read_artifact(
         kept = answer is None
         return answer or artifact_response(artifact, media_type=media_type, disposition=disposition)
     finally:
-        if not kept and not isinstance(artifact.content, bytes):
+        if not kept and isinstance(artifact.content, AsyncGenerator):
             # Only a generator that has begun gives back what it holds when it is closed.
             await anext(artifact.content, b"")
             await artifact.content.aclose()
