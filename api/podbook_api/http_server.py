@@ -20,7 +20,7 @@ __all__ = ["ConnectionLimits", "redact_query", "server_config"]
 
 _ACCESS_LOGGER = "uvicorn.access"
 _MIN_BYTES_PER_SECOND = 4096
-"""What is slower than this, over all of a request, is no client that makes headway."""
+"""A body that comes more slowly than this holds memory, disk and a connection for what may never be complete."""
 _QUERY_VALUE = re.compile(r"(?<==)[^&]*")
 _QUERY_SHOWN = ("cursor", "dryRun", "input", "label", "limit", "notebook", "phase", "reason", "version", "view")
 """Query parameters of the API whose values the access log may show; all others may be secrets, meant or mistaken."""
@@ -33,7 +33,7 @@ class ConnectionLimits:
     connections: int
     """Most open connections; the next one is told to come again."""
     seconds: float
-    """Seconds that the head of a request may take, and that its body may take; a body also gets what its size needs at 4 KiB a second."""
+    """Seconds that the head of a request may take. Of a body, at least 4 KiB a second must come in any such time."""
 
 
 def server_config(app: FastAPI, settings: ApiSettings, *, access_log: bool = False, **options: Any) -> uvicorn.Config:
@@ -92,6 +92,9 @@ class BoundedConnection(H11Protocol):
         self._started = 0.0
         """When the head or the body that is being received began."""
         self._received = 0
+        """Bytes of it since the last look."""
+        self._held_back = False
+        """Whether the application was slower than the client since then."""
         self._receiving: str | None = None
         self._check: Any = None
 
@@ -111,6 +114,7 @@ class BoundedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         super().data_received(data)
+        self._held_back = self._held_back or self.flow.read_paused
         self._watch()
 
     @override
@@ -161,7 +165,7 @@ class BoundedConnection(H11Protocol):
         if now == self._receiving or self.transport.is_closing():
             return
         self._stop_check()
-        self._receiving, self._started, self._received = now, self.loop.time(), 0
+        self._receiving, self._started, self._received, self._held_back = now, self.loop.time(), 0, False
         if now is not None:
             self._check = self.loop.call_later(self.bounds.seconds, self._check_time)
 
@@ -175,13 +179,10 @@ class BoundedConnection(H11Protocol):
         return None
 
     def _check_time(self) -> None:
-        """Close the connection if its time is over, else look again when it would be."""
-        allowed = self.bounds.seconds + (self._received / _MIN_BYTES_PER_SECOND if self._receiving == "body" else 0)
-        left = self._started + allowed - self.loop.time()
-        if self.flow.read_paused:  # the application has yet to read what has come: not the client's fault
-            left = max(left, self.bounds.seconds)
-        if left > 0:
-            self._check = self.loop.call_later(left, self._check_time)
+        """Close the connection, unless a body has come far enough since the last look: then look again as much later."""
+        if self._receiving == "body" and (self._held_back or self._received >= _MIN_BYTES_PER_SECOND * self.bounds.seconds):
+            self._received, self._held_back = 0, self.flow.read_paused
+            self._check = self.loop.call_later(self.bounds.seconds, self._check_time)
             return
         what = "the head of the request" if self._receiving == "head" else "the request body"
         self._refuse(ProblemError(408, Code.REQUEST_TIMEOUT, f"{what} did not arrive in time"))

@@ -57,7 +57,7 @@ class ApiSettings(BaseSettings):
         float,
         Field(
             ge=1,
-            description="Seconds in which the head of a request must arrive, and its body, which gets besides what its size needs at 4 KiB a second; then 408.",
+            description="Seconds in which the head of a request must arrive; in each such time a body must bring 4 KiB a second, or its end. Else 408.",
         ),
     ] = 30
     retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0

@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -124,6 +125,22 @@ def test_a_drip_of_bytes_wins_no_time(hurried: Server) -> None:
             except TimeoutError:
                 continue
     pytest.fail("it was never closed")
+
+
+@pytest.mark.parametrize("first", [0, 200_000])
+def test_a_body_that_stalls_is_closed_however_much_has_come(hurried: Server, first: int) -> None:
+    head = "POST /v1/run/quiet HTTP/1.1\nHost: localhost\nContent-Type: text/csv\nContent-Length: 1000000\n\n"
+    with connected(hurried, head + "x" * first) as connection:
+        assert problem(everything(connection))[1]["code"] == "RequestTimeout"
+
+
+def test_a_body_that_comes_steadily_is_read_to_its_end(hurried: Server) -> None:
+    head = "POST /v1/run/double HTTP/1.1\nHost: localhost\nConnection: close\nContent-Type: application/json\nContent-Length: 60000\n\n"
+    with connected(hurried, head) as connection:
+        for part in (b'{"x":2' + b" " * 9994, *[b" " * 10_000] * 4, b" " * 9999 + b"}"):
+            time.sleep(0.5)
+            connection.sendall(part)
+        assert everything(connection).endswith(b'{"twice":4}')
 
 
 def test_a_body_that_nobody_reads_is_timed_as_well(hurried: Server) -> None:
