@@ -54,7 +54,7 @@ class ApiSettings(BaseSettings):
         ),
     ] = 100
     request_timeout_seconds: Annotated[
-        float,
+        int,
         Field(
             ge=1,
             description="Seconds in which the head of a request must arrive; in each such time a body must bring 4 KiB a second, or its end. Else 408.",
