@@ -20,7 +20,7 @@ __all__ = ["ConnectionLimits", "redact_query", "server_config"]
 
 _ACCESS_LOGGER = "uvicorn.access"
 _MIN_BYTES_PER_SECOND = 4096
-"""What is slower than this, over all of a request, is no client that makes headway."""
+"""A body that comes more slowly than this holds memory, disk and a connection for what may never be complete."""
 _QUERY_VALUE = re.compile(r"(?<==)[^&]*")
 _QUERY_SHOWN = ("cursor", "dryRun", "input", "label", "limit", "notebook", "phase", "reason", "version", "view")
 """Query parameters of the API whose values the access log may show; all others may be secrets, meant or mistaken."""
@@ -33,7 +33,7 @@ class ConnectionLimits:
     connections: int
     """Most open connections; the next one is told to come again."""
     seconds: float
-    """Seconds that the head of a request may take, and that its body may take; a body also gets what its size needs at 4 KiB a second."""
+    """Seconds that the head of a request may take. Of a body, at least 4 KiB a second must come in any such time."""
 
 
 def server_config(app: FastAPI, settings: ApiSettings, *, access_log: bool = False, **options: Any) -> uvicorn.Config:
@@ -92,20 +92,18 @@ class BoundedConnection(H11Protocol):
         self._started = 0.0
         """When the head or the body that is being received began."""
         self._received = 0
+        """Bytes of it since the last look."""
+        self._held_back = False
+        """Whether the application was slower than the client since then."""
         self._receiving: str | None = None
         self._check: Any = None
 
     @override
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > self.bounds.connections:
-            self._refuse(
-                ProblemError(
-                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; try again", headers={"Retry-After": "1"}
-                )
-            )
-            return
         self._watch()
+        if len(self.connections) > self.bounds.connections:
+            self._make_room()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -116,6 +114,7 @@ class BoundedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         super().data_received(data)
+        self._held_back = self._held_back or self.flow.read_paused
         self._watch()
 
     @override
@@ -127,13 +126,46 @@ class BoundedConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(ProblemError(400, Code.INVALID_REQUEST, "what was sent is not a valid HTTP request"))
 
+    def _make_room(self) -> None:
+        """Close the connection that has been without a request for longest, so that whoever sends one is served; else this one.
+
+        Otherwise clients that send nothing would keep out the probes of the cluster, and it would restart the server.
+        """
+        others = [item for item in self.connections if isinstance(item, BoundedConnection) and item is not self]
+        waiting = [item for item in others if item.without_request and not item.transport.is_closing()]
+        gives_way = min(waiting, key=lambda item: item.begun, default=self)
+        if gives_way.between_requests:  # nothing was asked, so nothing is answered
+            gives_way.transport.close()
+        else:
+            gives_way._refuse(  # noqa: SLF001 - of the same class
+                ProblemError(
+                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; try again", headers={"Retry-After": "1"}
+                )
+            )
+
+    @property
+    def between_requests(self) -> bool:
+        """Whether a request has been answered, and none has begun since."""
+        cycle: Any = self.cycle
+        return cycle is not None and cycle.response_complete and self._receiving is None
+
+    @property
+    def without_request(self) -> bool:
+        """Whether no request is being answered or has its head."""
+        return self._receiving == "head" or self.between_requests
+
+    @property
+    def begun(self) -> float:
+        """When what it is in now began, on the clock of the event loop."""
+        return self._started
+
     def _watch(self) -> None:
         """Begin to time what is being received now, unless that is under way."""
         now = self._what_is_received()
         if now == self._receiving or self.transport.is_closing():
             return
         self._stop_check()
-        self._receiving, self._started, self._received = now, self.loop.time(), 0
+        self._receiving, self._started, self._received, self._held_back = now, self.loop.time(), 0, False
         if now is not None:
             self._check = self.loop.call_later(self.bounds.seconds, self._check_time)
 
@@ -141,18 +173,16 @@ class BoundedConnection(H11Protocol):
         """``head`` or ``body`` while one is awaited; between two requests uvicorn's own keep-alive time-out holds."""
         if self.conn.their_state is h11.SEND_BODY:
             return "body"
-        if self.conn.their_state is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
+        cycle: Any = self.cycle  # None until the first request has come
+        if self.conn.their_state is h11.IDLE and (cycle is None or self.conn.trailing_data[0]):
             return "head"
         return None
 
     def _check_time(self) -> None:
-        """Close the connection if its time is over, else look again when it would be."""
-        allowed = self.bounds.seconds + (self._received / _MIN_BYTES_PER_SECOND if self._receiving == "body" else 0)
-        left = self._started + allowed - self.loop.time()
-        if self.flow.read_paused:  # the application has yet to read what has come: not the client's fault
-            left = max(left, self.bounds.seconds)
-        if left > 0:
-            self._check = self.loop.call_later(left, self._check_time)
+        """Close the connection, unless a body has come far enough since the last look: then look again as much later."""
+        if self._receiving == "body" and (self._held_back or self._received >= _MIN_BYTES_PER_SECOND * self.bounds.seconds):
+            self._received, self._held_back = 0, self.flow.read_paused
+            self._check = self.loop.call_later(self.bounds.seconds, self._check_time)
             return
         what = "the head of the request" if self._receiving == "head" else "the request body"
         self._refuse(ProblemError(408, Code.REQUEST_TIMEOUT, f"{what} did not arrive in time"))
@@ -179,8 +209,9 @@ class BoundedConnection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        if self.cycle is not None and not self.cycle.response_complete:
+        cycle: Any = self.cycle  # None until the first request has come
+        if cycle is not None and not cycle.response_complete:
             # The application learns that the client is gone; what it still sends goes nowhere.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()

@@ -39,7 +39,13 @@ class ApiSettings(BaseSettings):
     max_queued: Annotated[int, Field(ge=1, description="Executions that may wait; above it callers get 429.")] = 1000
     max_json_bytes: Annotated[int, Field(ge=1024, description="Largest JSON request body.")] = _MIB
     max_upload_bytes: Annotated[int, Field(ge=1024, description="Largest request body with files.")] = 100 * _MIB
-    max_connections: Annotated[int, Field(ge=16, description="Connections that may be open; above it callers get 503.")] = 1000
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Connections that may be open; above it those without a request are closed, and if there are none, callers get 503.",
+        ),
+    ] = 1000
     max_event_streams_per_key: Annotated[
         int,
         Field(
@@ -48,10 +54,10 @@ class ApiSettings(BaseSettings):
         ),
     ] = 100
     request_timeout_seconds: Annotated[
-        float,
+        int,
         Field(
             ge=1,
-            description="Seconds in which the head of a request must arrive, and its body, which gets besides what its size needs at 4 KiB a second; then 408.",
+            description="Seconds in which the head of a request must arrive; in each such time a body must bring 4 KiB a second, or its end. Else 408.",
         ),
     ] = 30
     retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0

@@ -45,10 +45,12 @@ READ_ON = [(kind, begin, declared) for kind, begin in DISGUISES for declared in 
 ADDRESSES = ["/v1/run/double", "/v1/notebooks/double/executions"]
 
 
-def answer(server: Server, key: str, *, path: str, kind: str, begin: bytes, declared: bool) -> tuple[int, dict[str, Any]]:
+def answer(
+    server: Server, key: str, *, path: str, kind: str, begin: bytes, declared: bool, method: str = "POST"
+) -> tuple[int, dict[str, Any]]:
     """Begin to send a body of 100 MiB and wait for the answer, which must come without the rest; others are served meanwhile."""
     parts = urlsplit(server.url)
-    head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
     head += f"Content-Type: {kind}\r\n" if kind else ""
     head += f"Content-Length: {HUGE}\r\n\r\n" if declared else "Transfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as connection:
@@ -72,6 +74,14 @@ def test_without_the_scope_no_byte_is_read(guarded: Server, plain_keys: dict[str
         status, problem = answer(guarded, plain_keys["reader"], path=path, kind=kind, begin=b"", declared=declared)
         assert (status, problem["code"]) == (403, "Forbidden"), kind
         assert "notebooks/double/run" in problem["detail"]
+
+
+def test_who_may_not_publish_is_refused_unread(guarded: Server, plain_keys: dict[str, str]) -> None:
+    for kind in ("application/x-ipynb+json", FORM):
+        status, problem = answer(
+            guarded, plain_keys["reader"], path="/v1/notebooks/draft-9", kind=kind, begin=b"", declared=False, method="PUT"
+        )
+        assert (status, problem["code"]) == (403, "Forbidden")
 
 
 def test_a_link_to_what_one_may_not_see_is_refused_unread(guarded: Server, plain_keys: dict[str, str]) -> None:
@@ -100,7 +110,7 @@ def test_json_in_any_disguise_is_read_no_further_than_the_limit(
 
 def test_the_fields_of_a_form_count_together(client: httpx.Client) -> None:
     fields = {f"f{number}": (None, "x" * (MIB // 10)) for number in range(11)}
-    response = client.post("/v1/run/double", files=fields)  # type: ignore[arg-type]
+    response = client.post("/v1/run/double", files=fields)
     assert (response.status_code, response.json()["code"]) == (413, "BodyTooLarge")
 
 

@@ -3,8 +3,9 @@
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,7 +90,7 @@ def test_both_lengths_are_refused_under_any_server(version: str) -> None:
 
 @pytest.fixture(scope="module")
 def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits for a second, and has 16 connections."""
+    """A server that waits for a second."""
     base = tmp_path_factory.mktemp("hurried")
     write_folder(base / "notebooks")
     settings = ApiSettings(data_dir=base / "data", notebooks_dir=base / "notebooks", request_timeout_seconds=1, max_connections=16)
@@ -126,6 +127,22 @@ def test_a_drip_of_bytes_wins_no_time(hurried: Server) -> None:
     pytest.fail("it was never closed")
 
 
+@pytest.mark.parametrize("first", [0, 200_000])
+def test_a_body_that_stalls_is_closed_however_much_has_come(hurried: Server, first: int) -> None:
+    head = "POST /v1/run/quiet HTTP/1.1\nHost: localhost\nContent-Type: text/csv\nContent-Length: 1000000\n\n"
+    with connected(hurried, head + "x" * first) as connection:
+        assert problem(everything(connection))[1]["code"] == "RequestTimeout"
+
+
+def test_a_body_that_comes_steadily_is_read_to_its_end(hurried: Server) -> None:
+    head = "POST /v1/run/double HTTP/1.1\nHost: localhost\nConnection: close\nContent-Type: application/json\nContent-Length: 60000\n\n"
+    with connected(hurried, head) as connection:
+        for part in (b'{"x":2' + b" " * 9994, *[b" " * 10_000] * 4, b" " * 9999 + b"}"):
+            time.sleep(0.5)
+            connection.sendall(part)
+        assert everything(connection).endswith(b'{"twice":4}')
+
+
 def test_a_body_that_nobody_reads_is_timed_as_well(hurried: Server) -> None:
     head = "POST /v1/nothing HTTP/1.1\nHost: localhost\nContent-Length: 1000\n\n"
     with connected(hurried, head) as connection:
@@ -138,16 +155,32 @@ def test_long_answers_and_idle_connections_are_not_timed(hurried: Server) -> Non
         assert response.json() == {"slept": 2}
 
 
-def test_connections_above_the_bound_are_told_to_come_again(hurried: Server) -> None:
-    with connected(hurried) as first:
-        others = [connected(hurried) for _ in range(20)]
-        opened = [other.__enter__() for other in others]
-        status, document = problem(everything(opened[-1]))
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with 16 connections."""
+    base = tmp_path_factory.mktemp("narrow")
+    write_folder(base / "notebooks")
+    with running(ApiSettings(data_dir=base / "data", notebooks_dir=base / "notebooks", max_connections=16)) as made:
+        yield made
+
+
+def test_connections_above_the_bound_are_told_to_come_again(narrow: Server) -> None:
+    begun = "POST /v1/run/quiet HTTP/1.1\nHost: localhost\nExpect: 100-continue\nContent-Type: text/csv\nContent-Length: 9\n\n"
+    with ExitStack() as opened:
+        for _ in range(16):
+            assert b" 100 " in opened.enter_context(connected(narrow, begun)).recv(65536)
+        status, document = problem(everything(opened.enter_context(connected(narrow))))
         assert (status, document["code"]) == (503, "TooManyConnections")
-        assert problem(everything(first))[0] == 408
-        for other in others:
-            other.__exit__(None, None, None)
-    assert httpx.get(f"{hurried.url}/healthz").status_code == 200
+
+
+def test_connections_without_a_request_give_way_to_those_with_one(narrow: Server) -> None:
+    with ExitStack() as opened:
+        silent = [opened.enter_context(connected(narrow)) for _ in range(16)]
+        for _ in range(16):
+            opened.enter_context(connected(narrow, NEXT))  # answered, and kept open
+        assert problem(everything(silent[0]))[1]["code"] == "TooManyConnections"
+        for _ in range(20):
+            assert httpx.get(f"{narrow.url}/healthz").status_code == 200
 
 
 def test_a_caller_that_leaves_is_no_error(server: Server, caplog: pytest.LogCaptureFixture) -> None:

@@ -106,7 +106,7 @@ def test_too_many_files_are_refused(client: httpx.Client) -> None:
 def test_too_many_fields_are_refused(client: httpx.Client, form: str) -> None:
     fields = {f"f{number}": "x" for number in range(201)}
     sent = {"files": {name: (None, value) for name, value in fields.items()}} if form == "multipart" else {"data": fields}
-    response = client.post("/v1/run/mirror", **sent)  # type: ignore[arg-type]
+    response = client.post("/v1/run/mirror", **sent)
     assert (response.status_code, response.json()["code"]) == (422, "InvalidRequest")
     assert "at most 200 are allowed" in response.json()["detail"]
 

@@ -1,18 +1,16 @@
 """What an execution left, and how it is followed."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ValidationError
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Receive, Scope, Send
-from typing_extensions import override
 
 from podbook_api.doors.bodies import invalid_body, read_json
 from podbook_api.doors.dependencies import CallerDep, ExecutionId, ServicesDep, failures, unread
+from podbook_api.doors.event_stream import EventStream
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
 from podbook_api.doors.native.paths import execution_path, link_url
 from podbook_api.doors.native.readers import AccessDep, ReaderDep
@@ -30,7 +28,6 @@ SANDBOX = (
     "img-src data: blob:; font-src data:"
 )
 """Content-Security-Policy of everything a notebook made: it may run scripts that came with it, and reach nothing."""
-HEARTBEAT_SECONDS = 15
 _PRIVATE = "private, no-cache"
 _OUTPUT = {"media_type": "application/json", "disposition": "inline"}
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since If-None-Match"}}
@@ -75,7 +72,7 @@ async def read_artifact(
         kept = answer is None
         return answer or artifact_response(artifact, media_type=media_type, disposition=disposition)
     finally:
-        if not kept and not isinstance(artifact.content, bytes):
+        if not kept and isinstance(artifact.content, AsyncGenerator):
             # Only a generator that has begun gives back what it holds when it is closed.
             await anext(artifact.content, b"")
             await artifact.content.aclose()
@@ -269,22 +266,7 @@ async def get_events(
             headers={"Retry-After": "5"},
         )
     events = parts.events.stream(execution, last_event_id, allowed=granted.holds)
-    return _Stream(events, place)
-
-
-class _Stream(EventSourceResponse):
-    """A stream that gives its place back when it ends, however that comes."""
-
-    def __init__(self, events: AsyncIterator[ServerSentEvent], place: Callable[[], None]) -> None:
-        super().__init__(events, ping=HEARTBEAT_SECONDS)
-        self._give_back = place
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._give_back()
+    return EventStream(events, place)
 
 
 @router.post(
