@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from podbook.cli.group import podbook as podbook_command
+from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import NotebookSchema, build_document
 from podbook_api.metrics import Metrics as ApiMetrics
 from podbook_api.serve.app import build_embedded
@@ -309,7 +310,7 @@ def openapi() -> str:
         settings = ApiSettings(notebooks_dir=ROOT / "notebooks", data_dir=Path(folder) / "data")
         served = build_embedded(settings)
         try:
-            document = build_document(served.app.openapi(), list(_published(served.versions)), anonymous=False)
+            document = build_document(served.app.openapi(), list(_published(served.versions)), anonymous=False, parts=[NATIVE.part])
         finally:
             served.close()
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -14,6 +14,7 @@ from podbook_api.auth.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
 from podbook_api.auth.links import InvalidSecretError, LinkSigner
 from podbook_api.backends.base import BackendUnavailableError
 from podbook_api.backends.cluster.backend import KubernetesBackend
+from podbook_api.http_server import server_config
 from podbook_api.logs import set_up_logging
 from podbook_api.services.context import Context, NoFolder
 from podbook_api.settings import ApiSettings
@@ -57,13 +58,11 @@ def main() -> int:
             sys.stderr.write(f"podbook-api: {error}\n")
             return 2
         server = uvicorn.Server(
-            uvicorn.Config(
+            server_config(
                 create_app(context),
+                settings,
                 host=settings.host,
                 port=settings.port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )

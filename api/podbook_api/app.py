@@ -1,28 +1,22 @@
 """The application: routes over services over one context. Nothing is global, so a process can hold several."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
-from podbook_api.doors import service as health
-from podbook_api.doors.dependencies import Services
-from podbook_api.doors.native import executions, notebooks, results, run
+from podbook_api.doors.door import Door
+from podbook_api.doors.failures import HANDLERS
+from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import OpenApiDocuments
-from podbook_api.doors.problems import HANDLERS
-from podbook_api.metrics import Metrics
-from podbook_api.middleware.body_limit import BodyLimit
+from podbook_api.doors.service import SERVICE, STATIC_PATH
+from podbook_api.middleware.entrance import Entrance
 from podbook_api.middleware.exchange import Exchange
-from podbook_api.services.catalogue import NotebookService
+from podbook_api.middleware.local_only import LocalOnly
+from podbook_api.services.bundle import Services
 from podbook_api.services.context import Context
-from podbook_api.services.create import Submitter
-from podbook_api.services.executions import ExecutionService
-from podbook_api.services.following import EventHub
-from podbook_api.services.results import ResultService
-from podbook_api.threads import Threads
 from podbook_core import __version__
 
 __all__ = ["create_app"]
@@ -31,12 +25,18 @@ _DESCRIPTION = """Notebooks as functions: every published notebook is one typed 
 
 Errors are problem documents (RFC 9457) with a stable `code`. Keys go into `Authorization: Bearer` or `X-API-Key`.
 """
-STORE_THREADS = 32
-CHECK_THREADS = 8
 
 
-def create_app(context: Context) -> FastAPI:
-    """The ASGI application over a context. Its lifespan starts and stops the backend; the context's owner closes the rest."""
+def create_app(context: Context, doors: Sequence[Door] = (NATIVE,), *, local_only: bool = False) -> FastAPI:
+    """The ASGI application over a context. Its lifespan starts and stops the backend; the context's owner closes the rest.
+
+    Args:
+        context: what it stands on.
+        doors: those that are open, besides the one for health and documentation, which always is.
+        local_only: whether it keeps away what web pages of others ask for (see :class:`LocalOnly`).
+    """
+    services = Services.over(context)
+    opened = (*doors, SERVICE)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -60,41 +60,34 @@ def create_app(context: Context) -> FastAPI:
         # A path with a slash too many is a mistake to be named, not a second address.
         redirect_slashes=False,
     )
-    services = app.state.services = _services(context, app)
-    for router in (notebooks.router, executions.router, run.router, results.router, health.router):
-        app.include_router(router)
-    app.mount(health.STATIC_PATH, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
+    for door in opened:
+        for router in door.routers:
+            app.include_router(router)
+    app.mount(STATIC_PATH, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
+    for door in opened:
+        for path, mounted in door.mounts.items():
+            app.mount(path, mounted, name=door.name)
     settings = context.settings
-    app.add_middleware(BodyLimit, json_bytes=settings.max_json_bytes, upload_bytes=settings.max_upload_bytes)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Prefer", "Idempotency-Key", "If-Match", "If-None-Match"],
-            expose_headers=["Location", "Link", "ETag", "Retry-After", "Podbook-Execution", "Preference-Applied"],
+            expose_headers=[
+                "Location",
+                "Link",
+                "ETag",
+                "Retry-After",
+                "Podbook-Execution",
+                "Preference-Applied",
+                "Idempotency-Replayed",
+            ],
         )
+    if local_only:
+        app.add_middleware(LocalOnly)
+    # Around the others: whatever they answer is hardened and measured as well, in the shape of the door that the entrance has found.
     app.add_middleware(Exchange, metrics=services.metrics)
+    documents = OpenApiDocuments(app.openapi, anonymous=not context.keys.required, parts=[door.part for door in doors])
+    app.add_middleware(Entrance, services=services, doors=opened, otherwise=SERVICE, documents=documents)
     return app
-
-
-def _services(context: Context, app: FastAPI) -> Services:
-    threads, checks = Threads(STORE_THREADS), Threads(CHECK_THREADS)
-
-    def base() -> Mapping[str, Any]:
-        return app.openapi()
-
-    metrics = Metrics()
-    notebook_service = NotebookService(context, threads=threads, checks=checks)
-    execution_service = ExecutionService(context, threads=threads)
-    result_service = ResultService(context, execution_service, threads=threads)
-    return Services(
-        context=context,
-        notebooks=notebook_service,
-        submitter=Submitter(context, notebook_service, execution_service, threads=threads, checks=checks),
-        executions=execution_service,
-        results=result_service,
-        events=EventHub(context.backend, execution_service, result_service, open_streams=metrics.streams),
-        documents=OpenApiDocuments(base, anonymous=not context.keys.required),
-        metrics=metrics,
-    )

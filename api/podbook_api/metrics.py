@@ -15,7 +15,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.requests = Histogram(
             "podbook_api_request_seconds",
-            "Time to answer a request, by route; of a stream, until it ended.",
+            "Time to answer a request, by route; of a stream, until it ended. Status 499: the caller left before its request was complete.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
             registry=self.registry,

@@ -39,6 +39,27 @@ class ApiSettings(BaseSettings):
     max_queued: Annotated[int, Field(ge=1, description="Executions that may wait; above it callers get 429.")] = 1000
     max_json_bytes: Annotated[int, Field(ge=1024, description="Largest JSON request body.")] = _MIB
     max_upload_bytes: Annotated[int, Field(ge=1024, description="Largest request body with files.")] = 100 * _MIB
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Connections that may be open; above it those without a request are closed, and if there are none, callers get 503.",
+        ),
+    ] = 1000
+    max_event_streams_per_key: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Event streams one key may have open in a process (callers without keys together); above it they get 429.",
+        ),
+    ] = 100
+    request_timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Seconds in which the head of a request must arrive; in each such time a body must bring 4 KiB a second, or its end. Else 408.",
+        ),
+    ] = 30
     retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0
     cors_origins: Annotated[tuple[str, ...], Field(description="Web origins whose pages may call the API; none unless named.")] = ()
     log_level: Annotated[

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from podbook_api.http_server import server_config
 from podbook_api.serve.app import build_embedded
 from podbook_api.settings import ApiSettings
 from podbook_core.store.base import ObjectStore
@@ -35,7 +36,9 @@ def running(settings: ApiSettings) -> Iterator[Server]:
     """Serve until the context is left."""
     embedded = build_embedded(settings)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(embedded.app, log_level="warning", access_log=False, timeout_graceful_shutdown=5))
+    server = uvicorn.Server(
+        server_config(embedded.app, settings, access_log=True, log_level="warning", timeout_graceful_shutdown=5)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

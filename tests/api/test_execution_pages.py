@@ -8,9 +8,9 @@ import pytest
 
 from podbook_api.auth.keys import Anonymous, Caller
 from podbook_api.auth.links import LinkSigner
-from podbook_api.doors.problems import ProblemError
 from podbook_api.services import executions as module
 from podbook_api.services.context import Context, NoFolder
+from podbook_api.services.errors import ExecutionNotFoundError, UnreadableError
 from podbook_api.services.executions import ExecutionService, Filters
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
@@ -169,14 +169,13 @@ async def test_a_record_that_cannot_be_read_is_left_out_of_lists(service: Execut
 
 
 async def test_a_record_that_cannot_be_read_is_not_taken_for_none(service: ExecutionService, damaged: str) -> None:
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(UnreadableError) as caught:
         await service.find(EVERYONE, damaged)
-    assert (caught.value.status, caught.value.code) == (500, "InternalError")
-    assert damaged in caught.value.detail
+    assert caught.value.stable_code == "InternalError"
+    assert damaged in caught.value.message
 
 
 async def test_what_is_not_there_is_not_found(service: ExecutionService) -> None:
     assert (await service.find(EVERYONE, "nb-7")).uid == "uid-0007"
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(ExecutionNotFoundError):
         await service.find(EVERYONE, "nb-none")
-    assert caught.value.status == 404

@@ -63,7 +63,7 @@ def test_options_may_be_sent_as_a_json_file_and_name_a_version(client: httpx.Cli
         ('{"profile": "gpu"}', 422, "UnknownProfile", "gpu"),
         ("[]", 422, "InvalidRequest", "the part options is not valid"),
         ("null", 422, "InvalidRequest", "the part options is not valid"),
-        ("{", 400, "InvalidJson", "the part options is no JSON"),
+        ("{", 400, "InvalidJson", "the part options is not valid JSON"),
     ],
 )
 def test_bad_options_are_named_before_anything_starts(
@@ -107,3 +107,9 @@ def test_the_document_describes_the_form(client: httpx.Client) -> None:
     assert document["components"]["schemas"]["ExecutionOptions"]["additionalProperties"] is False
     one = client.get("/v1/notebooks/mirror/openapi.json").json()
     assert "ExecutionOptions" in one["components"]["schemas"]
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_places_in_options_are_pointers(client: httpx.Client, path: str) -> None:
+    response = send(client, path, options=json.dumps({"odd/na~me": 1}))
+    assert [error["path"] for error in response.json()["errors"]] == ["/odd~1na~0me"]

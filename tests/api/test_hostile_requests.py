@@ -1,10 +1,16 @@
 """Names, sizes and addresses that no honest client sends: each gets a problem document, and nothing else happens."""
 
+import base64
+import hashlib
+import re
 import socket
 from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+
+from podbook_api.doors.native.results import SANDBOX
+from podbook_api.middleware.exchange import SECURITY_HEADERS
 
 from .server import Server
 
@@ -66,9 +72,10 @@ def test_a_body_that_does_not_say_its_length_is_cut_off(client: httpx.Client) ->
 def test_json_of_absurd_depth_is_refused_at_every_door(client: httpx.Client, levels: int) -> None:
     deep = b'{"note": ' + b"[" * levels + b"]" * levels + b"}"
     headers = {"Content-Type": "application/json"}
+    ran = client.post("/v1/run/quiet", json={}, headers={"Idempotency-Key": "some execution"}).headers["Podbook-Execution"]
     answers = [
         client.post(path, content=deep, headers=headers)
-        for path in ("/v1/run/double", "/v1/notebooks/double/executions", "/v1/executions/none/links")
+        for path in ("/v1/run/double", "/v1/notebooks/double/executions", f"/v1/executions/{ran}/links")
     ]
     answers += [
         client.post(path, files={part: (None, deep)})
@@ -91,8 +98,17 @@ def test_parameters_have_a_limit_of_their_own(client: httpx.Client) -> None:
 
 def test_too_many_files_are_refused(client: httpx.Client) -> None:
     response = client.post("/v1/run/mirror", files=[(f"f{number}", ("a", b"x")) for number in range(40)])
-    assert 400 <= response.status_code < 500
-    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidInputs")
+    assert "at most 32 are allowed" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["multipart", "urlencoded"])
+def test_too_many_fields_are_refused(client: httpx.Client, form: str) -> None:
+    fields = {f"f{number}": "x" for number in range(201)}
+    sent = {"files": {name: (None, value) for name, value in fields.items()}} if form == "multipart" else {"data": fields}
+    response = client.post("/v1/run/mirror", **sent)
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidRequest")
+    assert "at most 200 are allowed" in response.json()["detail"]
 
 
 def test_a_broken_form_is_refused(client: httpx.Client) -> None:
@@ -112,12 +128,62 @@ def test_addresses_and_methods_that_do_not_exist(client: httpx.Client, method: s
     assert response.json()["status"] == status
 
 
-def test_every_response_is_hardened(client: httpx.Client) -> None:
-    for path in ("/", "/v1/notebooks", "/nothing", "/openapi.json"):
-        headers = client.get(path).headers
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-        assert "access-control-allow-origin" not in headers
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/docs"),
+        ("GET", "/redoc"),
+        ("GET", "/docs-assets/favicon.png"),
+        ("GET", "/docs-assets/nothing"),
+        ("GET", "/openapi.json"),
+        ("GET", "/v1/notebooks"),
+        ("HEAD", "/v1/notebooks/double"),
+        ("GET", "/nothing"),
+        ("PATCH", "/v1/executions"),
+        ("OPTIONS", "/v1/executions"),
+        ("POST", "/v1/run/double"),
+        ("POST", "/v1/run/quiet"),
+        ("GET", "/v1/executions/none/events"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_every_response_is_hardened(client: httpx.Client, method: str, path: str, headers: dict[str, str]) -> None:
+    answered = client.request(method, path, headers=headers)
+    if "Host" in headers:
+        assert (answered.status_code, method == "HEAD" or answered.json()["code"]) == (
+            421,
+            method == "HEAD" or "MisdirectedRequest",
+        )
+    assert set(SECURITY_HEADERS) <= {name.title() for name in answered.headers} | {"Content-Security-Policy"}
+    assert all(answered.headers[name] == value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy")
+    policy = answered.headers["Content-Security-Policy"]
+    own = SECURITY_HEADERS["Content-Security-Policy"]
+    assert policy == own or path in ("/docs", "/redoc") or (path == "/v1/run/quiet" and policy == SANDBOX)
+    assert "access-control-allow-origin" not in answered.headers
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_pages_of_the_servers_own_origin_run_no_script_of_strangers(client: httpx.Client, path: str) -> None:
+    page = client.get(path)
+    policy = {
+        name: values.split()
+        for name, _, values in (part.strip().partition(" ") for part in page.headers["content-security-policy"].split(";"))
+    }
+    assert policy["default-src"] == ["'none'"]
+    assert policy["script-src"][0] == "'self'"
+    inline: list[str] = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in inline]
+    assert policy["script-src"][1:] == hashes
+    assert len(re.findall(r"<script", page.text)) == 1 + len(inline)
+    assert not re.search(r"\son[a-z]+=|javascript:", page.text)
+
+
+def test_redoc_takes_contracts_for_untrusted(client: httpx.Client) -> None:
+    assert '<redoc untrusted-spec="true" spec-url="/openapi.json"' in client.get("/redoc").text
 
 
 def test_an_idempotency_key_must_be_usable(client: httpx.Client) -> None:

@@ -12,10 +12,10 @@ from typing_extensions import override
 from podbook_api.auth.keys import Anonymous, Caller
 from podbook_api.auth.links import LinkSigner
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, InvalidExecutionError, QueueFullError
-from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context, NoFolder
-from podbook_api.services.create import Submitted, Submitter, Wish
+from podbook_api.services.create import CreateRequest, Creation, Creator
+from podbook_api.services.errors import KeyReusedError
 from podbook_api.services.executions import ExecutionService
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
@@ -79,12 +79,12 @@ class Site:
     cluster: Cluster = field(default_factory=Cluster)
     now: datetime = START
 
-    async def submit(self, parameters: dict[str, Any], *, caller: Caller = BOB, replica: Submitter | None = None) -> Submitted:
+    async def submit(self, parameters: dict[str, Any], *, caller: Caller = BOB, replica: Creator | None = None) -> Creation:
         """Send a request with the key ``nightly``, by default to a replica that has just been started."""
         spec = Spec(notebook=NotebookRef(name="report"), parameters=parameters, ttl_seconds_after_finished=604_800)
-        return await (replica or self.replica()).submit(caller, Wish(spec, {}, key="nightly"))
+        return await (replica or self.replica()).create(caller, CreateRequest(spec, {}, key="nightly"))
 
-    def replica(self) -> Submitter:
+    def replica(self) -> Creator:
         """A replica without a memory."""
         context = Context(
             self.store,
@@ -99,7 +99,7 @@ class Site:
         )
         threads, checks = Threads(2), Threads(2)
         notebooks = NotebookService(context, threads=threads, checks=checks)
-        return Submitter(context, notebooks, ExecutionService(context, threads=threads), threads=threads, checks=checks)
+        return Creator(context, notebooks, ExecutionService(context, threads=threads), threads=threads, checks=checks)
 
 
 @pytest.fixture
@@ -154,9 +154,8 @@ async def test_an_entry_that_was_lost_is_made_good_by_the_execution(site: Site, 
         site.cluster.change(monday.execution.name, lambda known: known.model_copy(update=bare))
     for key in site.store.list("idempotency/"):
         site.store.delete(key)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(KeyReusedError):
         await site.submit({"day": "tuesday"})
-    assert refused.value.code == Code.IDEMPOTENCY_KEY_REUSED
     assert (await site.submit({"day": "monday"})).replayed
     assert len(site.cluster.created) == 1
 
@@ -205,9 +204,8 @@ async def test_a_request_that_was_refused_by_the_backend_spends_no_key(site: Sit
     site.cluster.before = lambda: None
     other = await site.submit({"day": "tuesday"})
     assert (other.replayed, other.execution.spec.parameters) == (False, {"day": "tuesday"})
-    with pytest.raises(ProblemError) as reused:
+    with pytest.raises(KeyReusedError):
         await site.submit({"day": "monday"})
-    assert reused.value.code == Code.IDEMPOTENCY_KEY_REUSED
 
 
 async def test_a_request_that_looked_refused_and_was_not_keeps_its_key(site: Site) -> None:
@@ -220,9 +218,8 @@ async def test_a_request_that_looked_refused_and_was_not_keeps_its_key(site: Sit
     site.cluster.after = lost
     with pytest.raises(BackendUnavailableError):
         await site.submit({"day": "monday"})
-    with pytest.raises(ProblemError) as reused:
+    with pytest.raises(KeyReusedError):
         await site.submit({"day": "tuesday"})
-    assert reused.value.code == Code.IDEMPOTENCY_KEY_REUSED
     assert (await site.submit({"day": "monday"})).replayed
     assert len(site.cluster.created) == 1
 

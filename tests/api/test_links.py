@@ -18,25 +18,27 @@ LATER = int(NOW.timestamp()) + 60
 
 def test_a_link_opens_what_it_was_made_for_until_it_expires() -> None:
     signer = LinkSigner(b"s" * 32)
-    signature = signer.sign("double-1", "html", LATER)
-    signer.check("double-1", "html", expires=LATER, signature=signature, now=NOW)
+    signature = signer.sign("double-1", "uid-1", "html", LATER)
+    signer.check("double-1", "uid-1", "html", expires=LATER, signature=signature, now=NOW)
     with pytest.raises(ExpiredLinkError):
-        signer.check("double-1", "html", expires=LATER, signature=signature, now=NOW + timedelta(seconds=60))
+        signer.check("double-1", "uid-1", "html", expires=LATER, signature=signature, now=NOW + timedelta(seconds=60))
 
 
 @pytest.mark.parametrize(
-    ("execution", "artifact", "expires", "secret"),
+    ("execution", "uid", "artifact", "expires", "secret"),
     [
-        ("double-2", "html", LATER, b"s" * 32),
-        ("double-1", "notebook", LATER, b"s" * 32),
-        ("double-1", "html", LATER + 1, b"s" * 32),
-        ("double-1", "html", LATER, b"t" * 32),
+        ("double-2", "uid-1", "html", LATER, b"s" * 32),
+        ("double-1", "uid-2", "html", LATER, b"s" * 32),
+        ("double-1", "", "html", LATER, b"s" * 32),
+        ("double-1", "uid-1", "notebook", LATER, b"s" * 32),
+        ("double-1", "uid-1", "html", LATER + 1, b"s" * 32),
+        ("double-1", "uid-1", "html", LATER, b"t" * 32),
     ],
 )
-def test_a_link_opens_nothing_else(execution: str, artifact: str, expires: int, secret: bytes) -> None:
-    signature = LinkSigner(b"s" * 32).sign("double-1", "html", LATER)
+def test_a_link_opens_nothing_else(*, execution: str, uid: str, artifact: str, expires: int, secret: bytes) -> None:
+    signature = LinkSigner(b"s" * 32).sign("double-1", "uid-1", "html", LATER)
     with pytest.raises(InvalidLinkError):
-        LinkSigner(secret).check(execution, artifact, expires=expires, signature=signature, now=NOW)
+        LinkSigner(secret).check(execution, uid, artifact, expires=expires, signature=signature, now=NOW)
 
 
 def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
@@ -66,7 +68,8 @@ def test_links_work_without_a_key(guarded: Server, plain_keys: dict[str, str]) -
         assert nobody.get(url).status_code == 200
         assert nobody.get(url.replace("/html?", "/notebook?")).json()["code"] == "InvalidLink"
         query = parse_qs(urlsplit(url).query)
-        longer = f"/v1/executions/{execution}/html?expires={int(query['expires'][0]) + 900}&signature={query['signature'][0]}"
+        assert nobody.get(url.replace("uid=", "uid=0")).json()["code"] == "InvalidLink"
+        longer = url.replace(f"expires={query['expires'][0]}", f"expires={int(query['expires'][0]) + 900}")
         assert (nobody.get(longer).status_code, nobody.get(longer).json()["code"]) == (403, "InvalidLink")
         events = owner.post(f"/v1/executions/{execution}/links", json={"artifact": "events"}).json()["url"]
         assert "event: end" in nobody.get(events).text
@@ -81,6 +84,23 @@ def test_links_work_without_a_key(guarded: Server, plain_keys: dict[str, str]) -
 def test_an_expired_link_says_so(client: httpx.Client, server: Server) -> None:
     secret = LinkSigner.from_file(server.secret_file)
     past = int(datetime.now(UTC).timestamp()) - 1
-    signature = secret.sign("double-1", "html", past)
-    response = client.get("/v1/executions/double-1/html", params={"expires": past, "signature": signature})
+    signature = secret.sign("double-1", "uid-1", "html", past)
+    response = client.get("/v1/executions/double-1/html", params={"expires": past, "uid": "uid-1", "signature": signature})
     assert (response.status_code, response.json()["code"]) == (403, "ExpiredLink")
+
+
+def test_a_link_does_not_open_a_later_execution_of_the_same_name(guarded: Server, plain_keys: dict[str, str]) -> None:
+    with guarded.client(plain_keys["runner"]) as owner, guarded.client() as nobody:
+
+        def run() -> str:
+            ran = owner.post("/v1/run/double", json={"x": 2}, headers={"Idempotency-Key": "linked and run again"})
+            return ran.headers["Podbook-Execution"]
+
+        name = run()
+        url = owner.post(f"/v1/executions/{name}/links", json={"artifact": "html"}).json()["url"]
+        assert nobody.get(url).status_code == 200
+        assert owner.delete(f"/v1/executions/{name}").status_code == 204
+        assert nobody.get(url).status_code == 404
+        assert run() == name
+        refused = nobody.get(url)
+    assert (refused.status_code, refused.json()["code"]) == (403, "InvalidLink")

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import NotebookSchema, OpenApiDocuments, build_document, schema_components
 
 BASE: dict[str, Any] = {
@@ -79,7 +80,7 @@ def test_contracts_without_a_schema(contract: bool | None, component: object) ->
 
 
 def test_names_that_look_alike_stay_apart() -> None:
-    document = build_document(BASE, [schema("a.b"), schema("a-b"), schema("c")], anonymous=True)
+    document = build_document(BASE, [schema("a.b"), schema("a-b"), schema("c")], anonymous=True, parts=[NATIVE.part])
     operations = {path: item["post"]["operationId"] for path, item in document["paths"].items()}
     assert set(operations) == {"/v1/run/a.b", "/v1/run/a-b", "/v1/run/c"}
     assert len(set(operations.values())) == 3

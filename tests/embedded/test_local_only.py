@@ -2,8 +2,8 @@
 
 import pytest
 
+from podbook_api.loopback import is_loopback
 from podbook_api.middleware.local_only import refusal
-from podbook_api.serve.loopback import is_loopback
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "127.0.0.1", "[::1]:8000", "127.1.2.3:1"])

@@ -60,21 +60,24 @@ class LinkSigner:
             raise InvalidSecretError(f"the link secret {path} is {len(secret)} bytes; at least {_MIN_SECRET} are needed")
         return cls(secret)
 
-    def sign(self, execution: str, artifact: str, expires: int) -> str:
-        """The signature of a link that is good until ``expires`` (seconds since 1970)."""
+    def sign(self, execution: str, uid: str, artifact: str, expires: int) -> str:
+        """The signature of a link that is good until ``expires`` (seconds since 1970).
+
+        The uid is signed as well: a name can come again, where an execution is removed and its idempotency key used once more.
+        """
         # The parts cannot hold a line feed that would make two links one: ids and paths with control characters are refused.
-        message = f"podbook-link-1\n{execution}\n{artifact}\n{expires}".encode()
+        message = f"podbook-link-2\n{execution}\n{uid}\n{artifact}\n{expires}".encode()
         digest = hmac.new(self.secret, message, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    def check(self, execution: str, artifact: str, *, expires: int, signature: str, now: datetime) -> None:
-        """Whether a link opens this artifact now.
+    def check(self, execution: str, uid: str, artifact: str, *, expires: int, signature: str, now: datetime) -> None:
+        """Whether a link opens this artifact of this one execution now.
 
         Raises:
             InvalidLinkError: the signature is another's, or something was changed.
             ExpiredLinkError: its time is over.
         """
-        if not hmac.compare_digest(self.sign(execution, artifact, expires).encode(), signature.encode()):
+        if not hmac.compare_digest(self.sign(execution, uid, artifact, expires).encode(), signature.encode()):
             raise InvalidLinkError
         if now.timestamp() >= expires:
             raise ExpiredLinkError

@@ -1,32 +1,36 @@
 """Request bodies: strict JSON, forms with files, and plain binary content."""
 
 import hashlib
-import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from fastapi import Request
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
 
-from podbook_api.doors.native.documents import ExecutionOptions
+from podbook_api.doors.body_stream import BodyLimits, limits_of, media_type_of, read_body, stream_body, too_large
+from podbook_api.doors.forms import form_parts, invalid_form, urlencoded_fields
+from podbook_api.doors.options import ExecutionOptions
 from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.create import Upload, temporary_file
 from podbook_core.execution.model import InputFile
-from podbook_core.text.digests import canonical_json
-from podbook_core.text.json_depth import MAX_NESTING, nested_too_deeply
+from podbook_core.text import strict_json
+from podbook_core.text.json_pointer import pointer
+from podbook_core.text.strict_json import InvalidJsonError
 
-__all__ = ["RunBody", "is_json", "parameters_from_fields", "parse_json", "read_json", "read_run_body"]
+__all__ = ["RunBody", "is_json", "parse_json", "read_json", "read_run_body"]
 
 MAX_FILES = 32
-_MAX_FIELDS = 200
+"""Most input files of a run."""
 _JSON_PARTS = ("parameters", "options")
-_CHUNK = 256 * 1024
+_AT_ONCE = 16 * 1024
+"""Bytes of JSON that are read in less time than it takes to hand them to a thread."""
 _INPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 
@@ -47,68 +51,49 @@ def is_json(media_type: str) -> bool:
     return media_type in ("", "application/json", "text/json") or media_type.endswith("+json")
 
 
-def media_type_of(request: Request) -> str:
-    """The media type of a request's body, in lower case, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def parse_json(data: bytes, *, what: str = "the request body") -> Any:
+def parse_json(data: bytes, *, limit: int, what: str = "the request body") -> Any:
     """Read JSON that can be stored and written again.
 
     Args:
         data: the JSON.
+        limit: most bytes it may have.
         what: what it is called in a problem.
 
     Raises:
-        ProblemError: it is no JSON, or holds what JSON cannot say (NaN, infinities, lone surrogates).
+        ProblemError: 413 for a larger one; 400 when it is not JSON, or holds what JSON cannot say (NaN, infinities, lone surrogates).
     """
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
-        if nested_too_deeply(value):
-            raise RecursionError
-        canonical_json(value)
-    except json.JSONDecodeError as error:
-        problem = f"{error.msg} at line {error.lineno}, column {error.colno}"
-    except UnicodeDecodeError:
-        problem = "it is not UTF-8"
-    except UnicodeEncodeError:
-        problem = "a text holds half of a surrogate pair"
-    except RecursionError:
-        problem = f"it is nested too deeply; at most {MAX_NESTING} levels are allowed"
-    except _ConstantError as error:
-        problem = f"{error} is no JSON number"
-    except ValueError as error:
-        problem = f"a number is out of range ({str(error)[:80]})"
-    else:
-        return value
-    raise ProblemError(400, Code.INVALID_JSON, f"{what} is no JSON: {problem}")
+        return strict_json.parse(data, limit=limit, what=what)
+    except InvalidJsonError as error:
+        if error.too_large:
+            raise too_large(what, limit) from None
+        raise ProblemError(400, Code.INVALID_JSON, str(error)) from None
 
 
-class _ConstantError(ValueError):
-    """A number that JavaScript has and JSON has not."""
-
-
-def _refuse_constant(name: str) -> Any:
-    raise _ConstantError(name)
+async def _parse_aside(data: bytes, *, limit: int, what: str = "the request body") -> Any:
+    """As :func:`parse_json`; what takes long is read in a thread, so that others are answered meanwhile."""
+    parse = partial(parse_json, data, limit=limit, what=what)
+    return parse() if len(data) <= _AT_ONCE else await anyio.to_thread.run_sync(parse)
 
 
 async def read_json(request: Request) -> Any:
     """The JSON body of a request; an empty body is an empty object.
 
     Raises:
-        ProblemError: 415 for another media type, 400 for what is no JSON.
+        ProblemError: 415 for another media type, 413 for a large one, 400 for what is not JSON.
     """
     media_type = media_type_of(request)
     if not is_json(media_type):
         raise ProblemError(415, Code.UNSUPPORTED_MEDIA_TYPE, f"{media_type} is not understood here; send application/json")
-    data = await request.body()
-    return parse_json(data) if data.strip() else {}
+    limit = limits_of(request).json
+    data = await read_body(request, limit)
+    return await _parse_aside(data, limit=limit) if data.strip() else {}
 
 
 def invalid_body(error: ValidationError, *, what: str = "the request body") -> ProblemError:
     """The problem of a JSON body, or part of a form, that is not of the documented shape."""
     errors = [
-        FieldError(path="".join(f"/{part}" for part in item["loc"]), problem=item["type"], expected=item["msg"])
+        FieldError(path=pointer(item["loc"]), problem=item["type"], expected=item["msg"])
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     text = "; ".join(f"{item.path or '(the whole)'}: {item.expected}" for item in errors[:3])
@@ -126,116 +111,111 @@ async def read_run_body(request: Request, *, input_name: str) -> AsyncIterator[R
         ProblemError: it cannot be understood.
     """
     media_type = media_type_of(request)
-    temporary: list[Path] = []
+    limits = limits_of(request)
+    uploads = _Uploads()
     try:
         if is_json(media_type):
             yield RunBody(parameters=await read_json(request))
-        elif media_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
-            async with request.form(max_files=MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=1024 * 1024) as form:
-                yield await _form_body(form.multi_items(), temporary)
+        elif media_type == "multipart/form-data":
+            yield await _form_body(request, limits, uploads)
+        elif media_type == "application/x-www-form-urlencoded":
+            texts = _Texts(limits.json)
+            for name, value in await urlencoded_fields(request, limit=limits.json):
+                await texts.add(name, value.encode())
+            yield texts.body(())
         else:
-            path = temporary_file()
-            temporary.append(path)
-            yield RunBody(uploads=[await _stream_upload(request, path, input_name, media_type)])
+            await uploads.add(input_name, media_type, stream_body(request, limits.upload))
+            yield RunBody(uploads=uploads.kept)
     finally:
-        for path in temporary:
-            path.unlink(missing_ok=True)
+        uploads.remove()
 
 
-async def _form_body(items: Sequence[tuple[str, str | UploadFile]], temporary: list[Path]) -> RunBody:
-    documents: dict[str, Any] = {}
-    fields: dict[str, list[str]] = {}
-    uploads: list[Upload] = []
-    for name, value in items:
-        if name in _JSON_PARTS:
-            if name in documents:
-                raise ProblemError(422, Code.INVALID_REQUEST, f"the part {name} was sent twice; send it once")
-            data = await value.read() if isinstance(value, UploadFile) else value.encode()
-            documents[name] = parse_json(data, what=f"the part {name}")
-        elif isinstance(value, UploadFile):
-            if any(upload.file.name == name for upload in uploads):
-                raise _invalid_input(name, "was sent twice", "each input file once")
-            path = temporary_file()
-            temporary.append(path)
-            uploads.append(await _keep_upload(value, path, name))
+async def _form_body(request: Request, limits: BodyLimits, uploads: "_Uploads") -> RunBody:
+    texts = _Texts(limits.json)
+    # One file more than there may be: what is said of it then speaks of input files.
+    async for part, content in form_parts(request, limit=limits.upload, max_files=MAX_FILES + len(_JSON_PARTS) + 1):
+        if part.filename is None or part.name in _JSON_PARTS:
+            await texts.add(part.name, await texts.read(part.name, content))
         else:
-            fields.setdefault(name, []).append(value)
-    try:
-        options = ExecutionOptions.model_validate(documents.get("options", {}))
-    except ValidationError as error:
-        raise invalid_body(error, what="the part options") from None
-    return RunBody(documents.get("parameters", {}), fields, uploads, options)
+            await uploads.add(part.name, part.media_type, content)
+    return texts.body(uploads.kept)
 
 
-async def _keep_upload(upload: UploadFile, path: Path, name: str) -> Upload:
-    async def chunks() -> AsyncIterator[bytes]:
-        while chunk := await upload.read(_CHUNK):
-            yield chunk
+class _Texts:
+    """What a form says in words: JSON documents and plain fields, together no larger than a JSON body."""
 
-    return await _write(chunks(), path, name, upload.content_type or "")
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._documents: dict[str, Any] = {}
+        self._fields: dict[str, list[str]] = {}
+
+    async def read(self, name: str, content: AsyncIterator[bytes]) -> bytes:
+        """The content of a part, refused where all texts together pass the limit."""
+        data = bytearray()
+        async for chunk in content:
+            data += chunk
+            self._size += len(chunk)
+            if self._size > self._limit:
+                raise too_large(f"the part {name[:128]}, with the fields before it,", self._limit)
+        return bytes(data)
+
+    async def add(self, name: str, data: bytes) -> None:
+        """Take in one part or field."""
+        if name in _JSON_PARTS:
+            if name in self._documents:
+                raise ProblemError(422, Code.INVALID_REQUEST, f"the part {name} was sent twice; send it once")
+            self._documents[name] = await _parse_aside(data, limit=self._limit, what=f"the part {name}")
+            return
+        try:
+            self._fields.setdefault(name, []).append(data.decode())
+        except UnicodeDecodeError:
+            raise invalid_form(f"the field {name[:128]} is not UTF-8") from None
+
+    def body(self, uploads: Sequence[Upload]) -> RunBody:
+        """All of it as what a run is asked for."""
+        try:
+            options = ExecutionOptions.model_validate(self._documents.get("options", {}))
+        except ValidationError as error:
+            raise invalid_body(error, what="the part options") from None
+        return RunBody(self._documents.get("parameters", {}), self._fields, uploads, options)
 
 
-async def _stream_upload(request: Request, path: Path, name: str, media_type: str) -> Upload:
-    return await _write(request.stream(), path, name, media_type)
+class _Uploads:
+    """Input files as they arrive, in temporary files."""
 
+    def __init__(self) -> None:
+        self.kept: list[Upload] = []
+        self._paths: list[Path] = []
 
-async def _write(chunks: AsyncIterator[bytes], path: Path, name: str, media_type: str) -> Upload:
-    if _INPUT_NAME.fullmatch(name) is None:
-        raise _invalid_input(name, "is no usable name", "1 to 128 letters, digits, dots, hyphens and underscores")
-    digest, size = hashlib.sha256(), 0
-    async with await anyio.open_file(path, "wb") as file:
-        async for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            await file.write(chunk)
-    plain = media_type.partition(";")[0].strip().lower()
-    known = plain if _MEDIA_TYPE.fullmatch(plain) and len(plain) <= 128 else "application/octet-stream"
-    return Upload(InputFile(name=name, sha256=digest.hexdigest(), size=size, media_type=known), path)
+    async def add(self, name: str, media_type: str, content: AsyncIterator[bytes]) -> None:
+        """Write one file, once, where it stays until it is in the store."""
+        if any(upload.file.name == name for upload in self.kept):
+            raise _invalid_input(name, "was sent twice", "each input file once")
+        if len(self.kept) == MAX_FILES:
+            error = FieldError(path="", problem="has too many files", expected=f"at most {MAX_FILES} input files")
+            raise ProblemError(
+                422, Code.INVALID_INPUTS, f"the form has too many files; at most {MAX_FILES} are allowed", errors=[error]
+            )
+        if _INPUT_NAME.fullmatch(name) is None:
+            raise _invalid_input(name, "is no usable name", "1 to 128 letters, digits, dots, hyphens and underscores")
+        path = temporary_file()
+        self._paths.append(path)
+        digest, size = hashlib.sha256(), 0
+        async with await anyio.open_file(path, "wb") as file:
+            async for chunk in content:
+                digest.update(chunk)
+                size += len(chunk)
+                await file.write(chunk)
+        known = media_type if _MEDIA_TYPE.fullmatch(media_type) and len(media_type) <= 128 else "application/octet-stream"
+        self.kept.append(Upload(InputFile(name=name, sha256=digest.hexdigest(), size=size, media_type=known), path))
+
+    def remove(self) -> None:
+        """Remove what was written."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
 
 def _invalid_input(name: str, problem: str, expected: str) -> ProblemError:
     error = FieldError(path=name[:128], problem=problem, expected=expected)
     return ProblemError(422, Code.INVALID_INPUTS, f"input file {name[:128]!r} {problem}; expected {expected}", errors=[error])
-
-
-def parameters_from_fields(fields: Mapping[str, Sequence[str]], schema: Mapping[str, Any] | bool | None) -> dict[str, Any]:
-    """Form fields as parameters: text stays text where the contract allows it, else it is read as JSON. Pure.
-
-    A repeated field is an array. What cannot be read stays text, so that the contract says what is wrong with it.
-    """
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    known: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
-    parameters: dict[str, Any] = {}
-    for name, values in fields.items():
-        kinds = _types(known.get(name), schema)
-        if "array" in kinds and not (len(values) == 1 and values[0].lstrip().startswith("[")):
-            items = known[name].get("items") if isinstance(known.get(name), Mapping) else None
-            parameters[name] = [_coerce(value, _types(items, schema)) for value in values]
-        elif len(values) == 1:
-            parameters[name] = _coerce(values[0], kinds)
-        else:
-            parameters[name] = [_coerce(value, kinds) for value in values]
-    return parameters
-
-
-def _types(schema: Any, root: Any) -> tuple[str, ...]:
-    """The types a schema names, through one local reference; none when it does not say."""
-    if not isinstance(schema, Mapping):
-        return ()
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        node = root
-        for part in reference[2:].split("/"):
-            node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, Mapping) else None
-        schema = node if isinstance(node, Mapping) else {}
-    kind = schema.get("type")
-    return tuple(str(item) for item in kind) if isinstance(kind, list) else (str(kind),) if kind else ()
-
-
-def _coerce(text: str, kinds: Sequence[str]) -> Any:
-    if not kinds or "string" in kinds:
-        return text
-    try:
-        return parse_json(text.encode())
-    except (ProblemError, UnicodeEncodeError):
-        return text

@@ -4,121 +4,62 @@ None of these waits for anything, and each is asked for with every request. They
 functions to a thread, which costs more than they do.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Request, Response
+from pydantic import WithJsonSchema
 
 from podbook_api.auth.keys import Caller
-from podbook_api.auth.links import ExpiredLinkError, InvalidLinkError
+from podbook_api.doors.credentials import presented
+from podbook_api.doors.door import entry_of
 from podbook_api.doors.openapi import OpenApiDocuments
-from podbook_api.doors.preferences import preferred_wait
+from podbook_api.doors.preferences import failed_precondition, preferred_wait
 from podbook_api.doors.problems import MEDIA_TYPE, Code, ProblemError
-from podbook_api.metrics import Metrics
-from podbook_api.services.catalogue import NotebookService
-from podbook_api.services.context import Context
-from podbook_api.services.create import Submitter
-from podbook_api.services.executions import ExecutionService
-from podbook_api.services.following import EventHub
+from podbook_api.services.bundle import Services
 from podbook_api.services.idempotency import is_idempotency_key
-from podbook_api.services.results import ResultService
 from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
 
 __all__ = [
     "CallerDep",
+    "DocumentsDep",
     "ExecutionId",
     "IdempotencyKey",
     "NotebookName",
     "PreferredWait",
-    "Services",
     "ServicesDep",
     "failures",
-    "reader",
+    "unread",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Everything the routes of one application stand on."""
-
-    context: Context
-    notebooks: NotebookService
-    submitter: Submitter
-    executions: ExecutionService
-    results: ResultService
-    events: EventHub
-    documents: OpenApiDocuments
-    metrics: Metrics
-
-
 async def services(request: Request) -> Services:
-    """The application's services."""
-    found: Services = request.app.state.services
-    return found
+    """The application's services, also for routes of an application that is mounted."""
+    return entry_of(request.scope).services
 
 
 ServicesDep = Annotated[Services, Depends(services)]
 
 
+async def documents(request: Request) -> OpenApiDocuments:
+    """The application's OpenAPI documents."""
+    return entry_of(request.scope).documents
+
+
+DocumentsDep = Annotated[OpenApiDocuments, Depends(documents)]
+
+
 async def caller(request: Request) -> Caller:
-    """Who calls, by the key in ``Authorization: Bearer`` or ``X-API-Key``.
+    """Who calls, by the key in one of the ways its door accepts.
 
     Raises:
-        ProblemError: 401 when a key is needed and none, or no good one, was sent.
+        NotAuthenticatedError: a key is needed and none, or no good one, was sent.
     """
-    parts = await services(request)
-    found = parts.context.keys.caller(presented_key(request), now=parts.context.clock())
-    if found is None:
-        sent = presented_key(request) is not None
-        raise ProblemError(
-            401,
-            Code.UNAUTHENTICATED,
-            "the API key is not known, or has expired" if sent else "send an API key as Authorization: Bearer <key> or X-API-Key",
-            headers={"WWW-Authenticate": 'Bearer realm="podbook"' + (', error="invalid_token"' if sent else "")},
-        )
-    request.state.caller = found.id
-    return found
+    entry = entry_of(request.scope)
+    return entry.services.caller(presented(request, entry.door.credentials))
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
-
-
-def presented_key(request: Request) -> str | None:
-    """The key a request carries."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return request.headers.get("x-api-key")
-
-
-async def reader(
-    request: Request,
-    parts: ServicesDep,
-    execution_id: "ExecutionId",
-    expires: Annotated[
-        int | None, Query(ge=0, lt=2**40, description="Of a signed link: until when it works, seconds since 1970.")
-    ] = None,
-    signature: Annotated[str | None, Query(max_length=100, description="Of a signed link.")] = None,
-) -> Caller:
-    """Who reads an artifact: the bearer of a signed link, who sees this one artifact, or a caller with a key.
-
-    Raises:
-        ProblemError: 403 for a link that is not good, 401 as :func:`caller`.
-    """
-    if signature is None:
-        return await caller(request)
-    artifact = str(request.scope["path"]).partition(f"/v1/executions/{execution_id}/")[2]
-    try:
-        parts.context.links.check(execution_id, artifact, expires=expires or 0, signature=signature, now=parts.context.clock())
-    except InvalidLinkError:
-        raise ProblemError(403, Code.INVALID_LINK, "this link was not made by this service, or has been changed") from None
-    except ExpiredLinkError:
-        raise ProblemError(403, Code.EXPIRED_LINK, "this link has expired; ask for a new one at …/links") from None
-    return Caller(None, (f"executions/{execution_id}/read",))
-
-
-ReaderDep = Annotated[Caller, Depends(reader)]
 
 NotebookName = Annotated[str, Path(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Name of a notebook.")]
 ExecutionId = Annotated[str, Path(pattern=f"^{EXECUTION_NAME}$", max_length=63, description="Id of an execution.")]
@@ -140,7 +81,7 @@ PreferredWait = Annotated[int | None, Depends(preferred)]
 
 async def idempotency_key(
     idempotency_key: Annotated[
-        str | None,
+        Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"})] | None,
         Header(description="1 to 200 printable characters: the same key leads to the same execution for a day after its end."),
     ] = None,
 ) -> str | None:
@@ -152,6 +93,18 @@ async def idempotency_key(
     if idempotency_key is not None and not is_idempotency_key(idempotency_key):
         raise ProblemError(422, Code.INVALID_REQUEST, "Idempotency-Key must be 1 to 200 printable ASCII characters")
     return idempotency_key
+
+
+def unread(request: Request, etag: str, cache_control: str) -> Response | None:
+    """The answer in place of what a request asks to read: 304 where it has it, by its If-None-Match; None where it must be sent.
+
+    Raises:
+        ProblemError: 412 when its If-Match names another state.
+    """
+    status = failed_precondition(request.headers, etag)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise ProblemError(412, Code.PRECONDITION_FAILED, f"If-Match names another state; now it is {etag}", headers={"ETag": etag})
+    return None if status is None else Response(status_code=status, headers={"ETag": etag, "Cache-Control": cache_control})
 
 
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

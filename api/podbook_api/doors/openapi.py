@@ -1,23 +1,18 @@
-"""The OpenAPI document: one typed operation for every notebook, from its contract. Pure but for the cache at the end."""
+"""The OpenAPI document, put together from the parts of the doors, and contracts as its components. Pure but for the cache at the end."""
 
 import copy
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
 from podbook_api.cache import LruCache
-from podbook_api.doors.native.documents import CreateExecution, ExecutionOptions, LinkRequest
-from podbook_api.doors.problems import Problem
+from podbook_core.text.json_pointer import escape
 
-__all__ = ["NotebookSchema", "OpenApiDocuments", "build_document", "form_content", "schema_components"]
+__all__ = ["SCHEMA_PREFIX", "NotebookSchema", "OpenApiDocuments", "Part", "build_document", "schema_components"]
 
-GENERIC_RUN = "/v1/run/{notebook}"
-_SCHEMA_PREFIX = "#/components/schemas/"
+SCHEMA_PREFIX = "#/components/schemas/"
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LITERALS = ("const", "enum", "default", "examples", "required", "type")
 _DROPPED = ("$schema", "$id", "$comment", "$anchor")
@@ -35,56 +30,64 @@ class NotebookSchema:
     output: Mapping[str, Any] | bool | None
 
 
-def build_document(base: Mapping[str, Any], notebooks: Sequence[NotebookSchema], *, anonymous: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a door adds to the document."""
+
+    covers: Callable[[str], int]
+    """How long the longest of the door's paths at or above a path is; -1 where none is."""
+    schemes: Mapping[str, Mapping[str, Any]]
+    """Security scheme objects of the credentials it accepts, by name."""
+    complete: Callable[[dict[str, Any], Sequence[NotebookSchema]], None] | None = None
+    """Completes the document, in place, for the notebooks that can be run."""
+
+
+def build_document(
+    base: Mapping[str, Any], notebooks: Sequence[NotebookSchema], *, anonymous: bool, parts: Sequence[Part] = ()
+) -> dict[str, Any]:
     """The document of the whole API.
 
     Args:
         base: the document the framework derives from the routes.
-        notebooks: those that can be run; each gets an operation of its own in place of the generic one.
+        notebooks: those that can be run.
         anonymous: whether callers need no key.
+        parts: of the doors. The credentials of the first hold for every path that is no other's.
     """
     document = copy.deepcopy(dict(base))
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    schemas.update(_own_schemas())
-    for unused in ("HTTPValidationError", "ValidationError"):
+    components["securitySchemes"] = {name: dict(scheme) for part in parts for name, scheme in part.schemes.items()}
+    for part in parts:
+        if part.complete is not None:
+            part.complete(document, notebooks)
+    if parts:
+        document["security"] = _security(parts[0], anonymous=anonymous)
+    for path, item in document["paths"].items():
+        owner = max(parts, key=lambda part: part.covers(path), default=None)
+        if owner is not None and owner is not parts[0] and owner.covers(path) >= 0:
+            for operation in item.values():
+                operation.setdefault("security", _security(owner, anonymous=anonymous))
+    used = referenced(document["paths"], schemas)
+    for unused in {"HTTPValidationError", "ValidationError"} - used:
         schemas.pop(unused, None)
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
-    document["security"] = [{"bearer": []}, {"apiKey": []}, *([{}] if anonymous else [])]
-    generic = document["paths"].pop(GENERIC_RUN)["post"]
-    slugs = _unique_slugs([item.name for item in notebooks])
-    for item in notebooks:
-        prefix = _pascal(slugs[item.name])
-        for kind, schema in (("Input", item.input), ("Output", item.output)):
-            schemas.update(schema_components(f"{prefix}{kind}", schema, taken=schemas))
-        document["paths"][f"/v1/run/{item.name}"] = {"post": _operation(generic, item, slugs[item.name], prefix)}
     return document
 
 
-def one_notebook(document: Mapping[str, Any], name: str, title: str) -> dict[str, Any]:
-    """The part of a document that is about calling one notebook and reading its executions."""
-    paths = {
-        path: item
-        for path, item in document["paths"].items()
-        if path == f"/v1/run/{name}" or path.startswith("/v1/executions/{execution_id}")
-    }
+def _security(part: Part, *, anonymous: bool) -> list[dict[str, list[str]]]:
+    ways: list[dict[str, list[str]]] = [{name: []} for name in part.schemes]
+    return [*ways, {}] if anonymous else ways
+
+
+def referenced(node: Any, schemas: Mapping[str, Any]) -> set[str]:
+    """The names of the schemas that something refers to, also through other schemas."""
     used: set[str] = set()
-    _collect(paths, document["components"]["schemas"], used)
-    schemas = {key: value for key, value in document["components"]["schemas"].items() if key in used}
-    return {
-        **document,
-        "info": {**document["info"], "title": title},
-        "paths": paths,
-        "components": {**document["components"], "schemas": schemas},
-    }
+    _collect(node, schemas, used)
+    return used
 
 
 def _collect(node: Any, schemas: Mapping[str, Any], used: set[str]) -> None:
     for reference in _references(node):
-        name = reference.removeprefix(_SCHEMA_PREFIX).partition("/")[0]
+        name = reference.removeprefix(SCHEMA_PREFIX).partition("/")[0]
         if name in schemas and name not in used:
             used.add(name)
             _collect(schemas[name], schemas, used)
@@ -102,52 +105,6 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def _own_schemas() -> dict[str, Any]:
-    """Schemas that routes name by hand, since they read their bodies themselves."""
-    _, definitions = models_json_schema(
-        [(Problem, "validation"), (CreateExecution, "validation"), (ExecutionOptions, "validation"), (LinkRequest, "validation")],
-        ref_template=_SCHEMA_PREFIX + "{model}",
-    )
-    found: dict[str, Any] = definitions["$defs"]
-    return found
-
-
-def _operation(generic: Mapping[str, Any], item: NotebookSchema, slug: str, prefix: str) -> dict[str, Any]:
-    operation = copy.deepcopy(dict(generic))
-    operation["operationId"] = f"run_{slug}"
-    operation["summary"] = item.title or item.name
-    operation["description"] = item.description or f"Run the notebook {item.name} and return its output."
-    operation["parameters"] = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "header"]
-    operation["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": f"{_SCHEMA_PREFIX}{prefix}Input"}},
-            "multipart/form-data": form_content({"$ref": f"{_SCHEMA_PREFIX}{prefix}Input"}),
-        },
-    }
-    operation["responses"]["200"] = {
-        "description": "The notebook's output",
-        "content": {"application/json": {"schema": {"$ref": f"{_SCHEMA_PREFIX}{prefix}Output"}}},
-    }
-    return operation
-
-
-def form_content(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The media type object of a form with files; ``parameters`` is the schema of the part of that name."""
-    return {
-        "schema": {
-            "type": "object",
-            "properties": {"parameters": dict(parameters), "options": {"$ref": f"{_SCHEMA_PREFIX}ExecutionOptions"}},
-            "additionalProperties": {
-                "type": "string",
-                "format": "binary",
-                "description": "An input file, called like its part; or, without a file name, one parameter as text.",
-            },
-        },
-        "encoding": {name: {"contentType": "application/json"} for name in ("parameters", "options")},
-    }
-
-
 def schema_components(name: str, schema: Mapping[str, Any] | bool | None, *, taken: Mapping[str, Any]) -> dict[str, Any]:
     """A contract's schema as components: itself under ``name``, and each of its definitions under a name of its own.
 
@@ -162,8 +119,8 @@ def schema_components(name: str, schema: Mapping[str, Any] | bool | None, *, tak
     for place in ("$defs", "definitions"):
         inner = schema.get(place)
         for key, value in (inner if isinstance(inner, Mapping) else {}).items():
-            component = _free(f"{name}{_pascal(_slug(key))}", {**taken, **definitions, name: None})
-            names[f"#/{place}/{_escape(key)}"] = component
+            component = _free(f"{name}{pascal(slug_of(key))}", {**taken, **definitions, name: None})
+            names[f"#/{place}/{escape(key)}"] = component
             definitions[component] = value
     root = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
     return {name: _translated(root, name, names), **{key: _translated(value, name, names) for key, value in definitions.items()}}
@@ -207,15 +164,11 @@ def _translated(node: Any, root: str, names: Mapping[str, str]) -> Any:
 def _reference(target: str, root: str, names: Mapping[str, str]) -> str | None:
     """Where a local reference points in the document; None for an anchor, which components cannot have."""
     if target == "#":
-        return _SCHEMA_PREFIX + root
+        return SCHEMA_PREFIX + root
     for pointer, component in names.items():
         if target == pointer or target.startswith(pointer + "/"):
-            return _SCHEMA_PREFIX + component + target.removeprefix(pointer)
-    return _SCHEMA_PREFIX + root + target[1:] if target.startswith("#/") else None
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
+            return SCHEMA_PREFIX + component + target.removeprefix(pointer)
+    return SCHEMA_PREFIX + root + target[1:] if target.startswith("#/") else None
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
@@ -225,21 +178,12 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     return candidate
 
 
-def _slug(name: str) -> str:
+def slug_of(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower() or "notebook"
 
 
-def _pascal(slug: str) -> str:
+def pascal(slug: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in slug.split("_")) or "Notebook"
-
-
-def _unique_slugs(names: Sequence[str]) -> dict[str, str]:
-    """A slug for each name; names that share one get a piece of their hash, whichever others there are."""
-    slugs = {name: _slug(name) for name in names}
-    shared = {slug for slug in slugs.values() if list(slugs.values()).count(slug) > 1}
-    return {
-        name: f"{slug}_{hashlib.sha256(name.encode()).hexdigest()[:6]}" if slug in shared else slug for name, slug in slugs.items()
-    }
 
 
 class OpenApiDocuments:
@@ -248,28 +192,29 @@ class OpenApiDocuments:
     Args:
         base: gives the framework's own document.
         anonymous: whether callers need no key.
+        parts: of the doors that are open.
     """
 
-    def __init__(self, base: Callable[[], Mapping[str, Any]], *, anonymous: bool) -> None:
+    def __init__(self, base: Callable[[], Mapping[str, Any]], *, anonymous: bool, parts: Sequence[Part] = ()) -> None:
         self._base = base
-        self._anonymous = anonymous
+        self._anonymous, self._parts = anonymous, tuple(parts)
         self._kept: LruCache[tuple[str, tuple[tuple[str, str], ...]], bytes] = LruCache(16)
 
     def whole(self, notebooks: Sequence[NotebookSchema]) -> bytes:
         """The document with all of these notebooks, as JSON."""
-        return self._document("", notebooks)
+        return self._document("", notebooks, dict)
 
-    def of(self, notebook: NotebookSchema) -> bytes:
-        """The document about one notebook, as JSON."""
-        return self._document(notebook.name, [notebook])
+    def of(self, notebook: NotebookSchema, choose: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
+        """The document about one notebook, as JSON: what ``choose`` leaves of the document with this notebook only."""
+        return self._document(notebook.name, [notebook], choose)
 
-    def _document(self, only: str, notebooks: Sequence[NotebookSchema]) -> bytes:
+    def _document(
+        self, only: str, notebooks: Sequence[NotebookSchema], choose: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> bytes:
         key = (only, tuple((item.name, item.version) for item in notebooks))
         known = self._kept.get(key)
         if known is None:
-            document = build_document(self._base(), notebooks, anonymous=self._anonymous)
-            if only:
-                document = one_notebook(document, only, notebooks[0].title or only)
-            known = json.dumps(document, ensure_ascii=False).encode()
+            document = build_document(self._base(), notebooks, anonymous=self._anonymous, parts=self._parts)
+            known = json.dumps(choose(document), ensure_ascii=False).encode()
             self._kept.put(key, known)
         return known

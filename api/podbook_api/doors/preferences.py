@@ -1,9 +1,9 @@
 """What a request prefers: ``Prefer`` (RFC 7240), ``Accept`` and entity-tag headers (RFC 9110). Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MAX_WAIT_SECONDS", "accepted_types", "etag_matches", "preferred_wait"]
+__all__ = ["MAX_WAIT_SECONDS", "accepted_types", "etag_matches", "failed_precondition", "preferred_wait"]
 
 MAX_WAIT_SECONDS = 300
 _WAIT = re.compile(r'\s*wait\s*=\s*"?(\d{1,9})"?\s*', re.IGNORECASE)
@@ -64,8 +64,25 @@ def chosen_file(accept: str, media_types: Sequence[str]) -> int | None:
     return None
 
 
-def etag_matches(header: str, etag: str) -> bool:
-    """Whether an If-Match or If-None-Match header names an entity tag (given with its quotes); weak ones compare as strong."""
+def etag_matches(header: str, etag: str, *, strong: bool = False) -> bool:
+    """Whether a list of entity tags names one (given with its quotes), or is ``*``.
+
+    Weak ones in the list count as the strong ones of the same text (as If-None-Match wants it), or, with ``strong``, as none (If-Match).
+    """
     if header.strip() == "*":
         return True
-    return etag in [item.strip().removeprefix("W/") for item in header.split(",")]
+    tags = [item.strip() for item in header.split(",")]
+    return etag in (tags if strong else [tag.removeprefix("W/") for tag in tags])
+
+
+def failed_precondition(headers: Mapping[str, str], etag: str) -> int | None:
+    """What a request to read something is answered in place of it: 412 by If-Match, 304 by If-None-Match; None to read it (RFC 9110, 13.2.2).
+
+    Args:
+        headers: of the request, with names in any case.
+        etag: the entity tag of what there is, with its quotes.
+    """
+    if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
+    if if_match is not None and not etag_matches(if_match, etag, strong=True):
+        return 412
+    return 304 if if_none_match is not None and etag_matches(if_none_match, etag) else None

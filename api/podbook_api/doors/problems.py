@@ -1,31 +1,36 @@
 """Errors as RFC 9457 problem documents with a stable ``code``: what was wrong, and what would be right."""
 
-import logging
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
-from podbook_api.backends.base import BackendUnavailableError, InvalidExecutionError, MissingRightError, QueueFullError
-from podbook_core.schema.validation import ValidationBusyError
-from podbook_core.store.base import StoreUnavailableError
+from podbook_api.services import errors
+from podbook_api.services.errors import ServiceError
+from podbook_core.execution.reasons import REASONS, Reason
 
-__all__ = ["HANDLERS", "Code", "FieldError", "Problem", "ProblemError", "problem_response"]
+__all__ = ["Code", "FieldError", "Problem", "ProblemError", "is_stream", "problem_of", "problem_response", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
-STORE_RETRY_AFTER = 5
-"""Seconds after which a caller may try again when the store is away."""
-
-_log = logging.getLogger(__name__)
+FAILED_RETRY_AFTER = 5
+"""Seconds after which a caller may run again what a fault of the platform has ended."""
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """As RFC 9110 has them; Python says the same only since 3.13."""
+
+
+_STREAM = re.compile(r"/v1/executions/[^/]+/events")
+
+
+def is_stream(scope: Scope) -> bool:
+    """Whether a request is for a stream of events, which has no end to be measured, so no HEAD. Pure."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return _STREAM.fullmatch(path) is not None
 
 
 class Code(StrEnum):
@@ -60,6 +65,11 @@ class Code(StrEnum):
     PARAMETERS_TOO_LARGE = "ParametersTooLarge"
     UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
     QUEUE_FULL = "QueueFull"
+    TOO_MANY_STREAMS = "TooManyStreams"
+    TOO_MANY_CONNECTIONS = "TooManyConnections"
+    REQUEST_TIMEOUT = "RequestTimeout"
+    MISDIRECTED_REQUEST = "MisdirectedRequest"
+    CROSS_ORIGIN_REFUSED = "CrossOriginRefused"
     VALIDATION_BUSY = "ValidationBusy"
     RESULT_CHANGED = "ResultChanged"
     CONFIGURATION_ERROR = "ConfigurationError"
@@ -132,113 +142,46 @@ def problem_response(error: ProblemError) -> JSONResponse:
     )
 
 
-async def _on_problem(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this class
-    return problem_response(error)
-
-
-async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
-    """What FastAPI found wrong with path, query or headers; the values themselves are not repeated."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = [
-        FieldError(path="/" + "/".join(str(part) for part in item["loc"]), problem=item["type"], expected=item["msg"])
-        for item in error.errors()
-    ]
-    text = "; ".join(f"{item.path}: {item.expected}" for item in errors[:3])
-    return problem_response(ProblemError(422, Code.INVALID_REQUEST, f"the request is not valid: {text}", errors=errors))
-
-
-async def _on_http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework refuses: unknown paths, methods, bodies it cannot parse."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    codes = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE}
-    details = {
-        404: "there is nothing at this address; /docs lists what there is",
-        405: f"{request.method} is not possible here; the Allow header says what is",
-    }
-    return problem_response(
-        ProblemError(
-            error.status_code,
-            codes.get(error.status_code, Code.INVALID_REQUEST),
-            details.get(error.status_code, str(error.detail)),
-            headers=error.headers,
-        )
-    )
-
-
-async def _on_store_unavailable(_request: Request, error: Exception) -> JSONResponse:
-    # The message may name folders or addresses of the installation, so callers do not get it; the log has it.
-    _log.warning("the store is not available: %s", error)
-    return problem_response(
-        ProblemError(
-            503,
-            Code.STORE_UNAVAILABLE,
-            "the object store cannot be used at the moment; try again",
-            headers={"Retry-After": str(STORE_RETRY_AFTER)},
-        )
-    )
-
-
-async def _on_backend_unavailable(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, BackendUnavailableError)  # noqa: S101 - registered for this class
-    _log.warning("executions are not available: %s", error)
-    return problem_response(
-        ProblemError(
-            503,
-            Code.BACKEND_UNAVAILABLE,
-            "what has not ended cannot be reached at the moment, so nothing can be begun or said of it; try again. Executions that have "
-            "ended can still be read by their id, and listed by the phase or reason of their end",
-            headers={"Retry-After": str(error.retry_after)},
-        )
-    )
-
-
-async def _on_missing_right(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, MissingRightError)  # noqa: S101 - registered for this class
-    _log.error("executions are not available: %s", error)
-    return problem_response(
-        ProblemError(
-            503,
-            Code.CONFIGURATION_ERROR,
-            f"the cluster does not let this server do what it has to: its account {error.right}; whoever installed it can grant that",
-            headers={"Retry-After": str(error.retry_after)},
-        )
-    )
-
-
-async def _on_queue_full(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, QueueFullError)  # noqa: S101 - registered for this class
-    return problem_response(
-        ProblemError(429, Code.QUEUE_FULL, f"{error}; try again later", headers={"Retry-After": str(error.retry_after)})
-    )
-
-
-async def _on_validation_busy(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ValidationBusyError)  # noqa: S101 - registered for this class
-    return problem_response(
-        ProblemError(
-            503,
-            Code.VALIDATION_BUSY,
-            "too many checks of parameters against this notebook's contract are under way, so yours did not get its turn; try again",
-            headers={"Retry-After": str(error.retry_after)},
-        )
-    )
-
-
-async def _on_invalid_execution(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, InvalidExecutionError)  # noqa: S101 - registered for this class
-    return problem_response(ProblemError(422, Code.INVALID_EXECUTION, f"the execution is refused where it would run: {error}"))
-
-
-HANDLERS: Mapping[int | type[Exception], Any] = {
-    ProblemError: _on_problem,
-    RequestValidationError: _on_invalid_request,
-    HTTPException: _on_http,
-    StoreUnavailableError: _on_store_unavailable,
-    BackendUnavailableError: _on_backend_unavailable,
-    MissingRightError: _on_missing_right,
-    QueueFullError: _on_queue_full,
-    ValidationBusyError: _on_validation_busy,
-    InvalidExecutionError: _on_invalid_execution,
+STATUSES: Mapping[type[ServiceError], int] = {
+    errors.NotAuthenticatedError: 401,
+    errors.NotPermittedError: 403,
+    errors.NotFoundError: 404,
+    errors.InvalidCursorError: 400,
+    errors.RefusedError: 422,
+    errors.ConflictError: 409,
+    errors.PreconditionFailedError: 412,
+    errors.TooLargeError: 413,
+    errors.TooManyError: 429,
+    errors.ResultChangedError: 502,
+    errors.UnavailableError: 503,
 }
-"""Exception classes and what answers for them."""
+"""The HTTP status of each error of the services; of one that is not named, that of its base; 500 where no base is named either."""
+
+
+def status_of(error: ServiceError) -> int:
+    """The HTTP status of an error of the services; that of a failed run is its reason's. Pure."""
+    if isinstance(error, errors.RunFailedError):
+        return REASONS[error.failed.status.reason].http_status
+    if isinstance(error, errors.PageMissingError):
+        return REASONS[Reason.RENDER_FAILED].http_status
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+
+
+def problem_of(error: ServiceError) -> ProblemError:
+    """An error of the services as a problem, without anything that only one door has, such as addresses. Pure."""
+    status = status_of(error)
+    retry_after = FAILED_RETRY_AFTER if isinstance(error, errors.RunFailedError) and status == 503 else error.retry_after
+    extensions: dict[str, Any] = {}
+    if error.violations:
+        extensions["errors"] = [
+            FieldError(path=item.path, problem=item.problem, expected=item.expected) for item in error.violations
+        ]
+    if error.execution is not None:
+        extensions.update(reason=str(error.reason), execution=error.execution.name)
+    if isinstance(error, errors.RunFailedError):
+        raised = error.failed.status.error
+        extensions["advice"] = error.advice
+        if raised is not None:
+            extensions.update(cell=raised.cell, ename=raised.ename, evalue=raised.evalue)
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return ProblemError(status, error.stable_code, error.message, headers=headers, **extensions)

@@ -1,31 +1,53 @@
 """Whether the service lives and is ready, its metrics, and its documentation. None of these needs a key."""
 
+import base64
 import contextlib
+import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable
 
 import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import BackendUnavailableError
-from podbook_api.doors.dependencies import ServicesDep, presented_key
-from podbook_api.doors.native.notebooks import notebook_schema
+from podbook_api.doors.credentials import BEARER, X_API_KEY, presented
+from podbook_api.doors.dependencies import DocumentsDep, ServicesDep
+from podbook_api.doors.door import Door
+from podbook_api.doors.native.openapi import notebook_schema
+from podbook_api.doors.native.problems import problem_answer
+from podbook_api.services.bundle import Services
 
-__all__ = ["STATIC_PATH", "router"]
+__all__ = ["SERVICE", "STATIC_PATH"]
 
 router = APIRouter(include_in_schema=False)
 STATIC_PATH = "/docs-assets"
 CHECK_SECONDS = 5.0
 _log = logging.getLogger(__name__)
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
-)
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+def page_policy(page: str) -> str:
+    """The Content-Security-Policy of a page of this service's own origin. Pure.
+
+    What such a page shows comes from contracts, so no script may run but the service's own files and the inline scripts that the page had
+    when it left, by their hashes.
+    """
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in _INLINE_SCRIPT.findall(page)]
+    scripts = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in digests)])
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+        "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _own_page(page: str) -> HTMLResponse:
+    return HTMLResponse(page, headers={"Content-Security-Policy": page_policy(page)})
 
 
 @router.get("/")
@@ -54,7 +76,7 @@ async def readyz(parts: ServicesDep) -> JSONResponse:
     return JSONResponse({"status": "unavailable", "problems": problems}, 503) if problems else JSONResponse({"status": "ok"})
 
 
-async def _store(parts: ServicesDep) -> None:
+async def _store(parts: Services) -> None:
     await anyio.to_thread.run_sync(parts.context.store.check, abandon_on_cancel=True)
 
 
@@ -79,12 +101,12 @@ async def metrics(parts: ServicesDep) -> Response:
 
 
 @router.get("/openapi.json")
-async def openapi(request: Request, parts: ServicesDep) -> Response:
+async def openapi(request: Request, parts: ServicesDep, documents: DocumentsDep) -> Response:
     """The document with every notebook the caller may see; without a key, where keys are needed, only what is no secret."""
-    caller = parts.context.keys.caller(presented_key(request), now=parts.context.clock()) or Caller(None, ())
+    caller = parts.context.keys.caller(presented(request, SERVICE.credentials), now=parts.context.clock()) or Caller(None, ())
     notebooks = await parts.notebooks.ready(caller)
     return Response(
-        parts.documents.whole([notebook_schema(item) for item in notebooks if item.problem is None]), media_type="application/json"
+        documents.whole([notebook_schema(item) for item in notebooks if item.problem is None]), media_type="application/json"
     )
 
 
@@ -99,8 +121,7 @@ async def docs(request: Request) -> Response:
         swagger_css_url=f"{base}{STATIC_PATH}/swagger-ui.css",
         swagger_favicon_url=f"{base}{STATIC_PATH}/favicon.png",
     )
-    page.headers["Content-Security-Policy"] = _PAGE_POLICY
-    return page
+    return _own_page(bytes(page.body).decode())
 
 
 @router.get("/redoc")
@@ -114,5 +135,15 @@ async def redoc(request: Request) -> Response:
         redoc_favicon_url=f"{base}{STATIC_PATH}/favicon.png",
         with_google_fonts=False,
     )
-    page.headers["Content-Security-Policy"] = _PAGE_POLICY
-    return page
+    # Contracts are untrusted: without this, ReDoc puts the HTML of their descriptions into the page as it is.
+    return _own_page(bytes(page.body).decode().replace("<redoc ", '<redoc untrusted-spec="true" ', 1))
+
+
+SERVICE = Door(
+    name="service",
+    paths=("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc", STATIC_PATH),
+    problem=problem_answer,
+    credentials=(BEARER, X_API_KEY),
+    routers=(router,),
+)
+"""Open in every application, and the door of every path that is no other's."""

@@ -6,18 +6,22 @@ import secrets
 import time
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from podbook_api.doors.problems import Code, ProblemError, problem_response
+from podbook_api.doors.failures import door_response
+from podbook_api.doors.problems import Code, ProblemError, is_stream
 from podbook_api.metrics import Metrics
 from podbook_core.json_logs import AUDIT_LOGGER
 
-__all__ = ["Exchange"]
+__all__ = ["SECURITY_HEADERS", "Exchange"]
 
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger(AUDIT_LOGGER)
+CLIENT_LEFT = 499
+"""Status, in metrics and audit lines only, of a request whose caller left before it was complete."""
 _MUTATING = ("POST", "PUT", "DELETE", "PATCH")
-_HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -25,6 +29,24 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """For every response that does not set them itself."""
+
+
+def framing_problem(scope: Scope) -> ProblemError | None:
+    """Why the end of a request cannot be told for sure; None when it can. Pure.
+
+    A proxy that reads the other header than we do would take part of one caller's body for another's request (RFC 9112, section 6.1).
+    The connection is closed, so that what follows is not read as a request.
+    """
+    names = [name for name, _ in scope["headers"]]
+    if b"transfer-encoding" not in names:
+        return None
+    if b"content-length" in names:
+        problem = "a request must not have both Transfer-Encoding and Content-Length"
+    elif scope.get("http_version") == "1.0":
+        problem = "a request of HTTP/1.0 must not have Transfer-Encoding"
+    else:
+        return None
+    return ProblemError(400, Code.INVALID_REQUEST, problem, headers={"Connection": "close"})
 
 
 class Exchange:
@@ -41,7 +63,7 @@ class Exchange:
             return
         started, status = time.perf_counter(), 0
         # RFC 9110, section 9.3.2: HEAD is GET without the content. A stream of events has no end to be measured, so it has no HEAD.
-        head = scope["method"] == "HEAD" and not scope["path"].endswith("/events")
+        head = scope["method"] == "HEAD" and not is_stream(scope)
         if head:
             scope = {**scope, "method": "GET"}
 
@@ -51,13 +73,24 @@ class Exchange:
                 status = message["status"]
                 self._audit(scope, status)
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
+                # What a route has to say with any answer, an error's too, which is made elsewhere.
+                for name, value in scope.get("state", {}).get("answer_headers", {}).items():
+                    headers.setdefault(name, value)
             await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
 
         try:
+            if (problem := framing_problem(scope)) is not None:
+                await door_response(scope, problem)(scope, receive, hardened)
+                return
             await self._app(scope, receive, hardened)
+        except ClientDisconnect:
+            # Nobody is left to be answered, and nothing of ours went wrong.
+            status = status or CLIENT_LEFT
+            _log.info("the caller left before its request was complete: %s %s", scope["method"], _route(scope))
+            self._audit(scope, status)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever nobody expected becomes a problem document
             status = await self._internal(error, scope, receive, hardened, begun=status != 0)
         finally:
@@ -72,7 +105,7 @@ class Exchange:
         problem = ProblemError(
             500, Code.INTERNAL_ERROR, f"an internal error happened; the log has it under {incident}", incident=incident
         )
-        await problem_response(problem)(scope, receive, send)
+        await door_response(scope, problem)(scope, receive, send)
         return 500
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:

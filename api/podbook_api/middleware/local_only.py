@@ -8,10 +8,11 @@ machine, and a request that a browser sends for a page of another origin may cha
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from podbook_api.serve.loopback import is_loopback
+from podbook_api.doors.failures import door_response
+from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.loopback import is_loopback
 
 __all__ = ["LocalOnly", "refusal"]
 
@@ -27,9 +28,9 @@ def refusal(method: str, host: str, origin: str | None) -> tuple[int, str, str] 
         origin: its Origin header, which browsers send along with what a page asks for.
     """
     if not is_loopback(_hostname(f"//{host}")):
-        return 421, "MisdirectedRequest", "this server answers on names of its own machine only, such as localhost"
+        return 421, Code.MISDIRECTED_REQUEST, "this server answers on names of its own machine only, such as localhost"
     if method not in _SAFE and origin is not None and origin != f"http://{host}":
-        return 403, "CrossOriginRefused", f"a page of {origin[:100]} may not do this on a server without keys"
+        return 403, Code.CROSS_ORIGIN_REFUSED, f"a page of {origin[:100]} may not do this on a server without keys"
     return None
 
 
@@ -45,9 +46,7 @@ class LocalOnly:
             headers = Headers(scope=scope)
             refused = refusal(scope["method"], headers.get("host", ""), headers.get("origin"))
             if refused is not None:
-                status, code, detail = refused
-                problem = {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code}
-                await JSONResponse(problem, status, media_type="application/problem+json")(scope, receive, send)
+                await door_response(scope, ProblemError(*refused))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -1,6 +1,6 @@
 """The embedded server put together: one directory, one folder of notebooks, one application."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from podbook_api.backends.embedded.backend import EmbeddedBackend
 from podbook_api.backends.embedded.data_dir import DataDir, DataDirError
 from podbook_api.backends.embedded.supervisor import StopReport
 from podbook_api.backends.embedded.sweeper import Sweeper
-from podbook_api.middleware.local_only import LocalOnly
-from podbook_api.serve.loopback import is_loopback
+from podbook_api.clock import utc_now
+from podbook_api.doors.door import Door
+from podbook_api.doors.native.door import NATIVE
+from podbook_api.loopback import is_loopback
 from podbook_api.serve.notebooks_folder import NotebooksFolder
-from podbook_api.services.context import Catalogue, Context, NoFolder, utc_now
+from podbook_api.services.context import Catalogue, Context, NoFolder
 from podbook_api.settings import ApiSettings
 from podbook_api.threads import Threads
 from podbook_core.execution.profiles import ProfilesError, read_profiles_file
@@ -51,12 +53,15 @@ class Embedded:
         self.data.close()
 
 
-def build_embedded(settings: ApiSettings, *, on_stop: Callable[[StopReport], None] | None = None) -> Embedded:
+def build_embedded(
+    settings: ApiSettings, *, on_stop: Callable[[StopReport], None] | None = None, doors: Sequence[Door] = (NATIVE,)
+) -> Embedded:
     """Open the data directory, publish the notebooks folder, and put the application together.
 
     Args:
         settings: of this process.
         on_stop: told at the end what is left for the next start.
+        doors: those that are open.
 
     Raises:
         SetupError: something named in the settings cannot be used, or they would open the server to others by accident.
@@ -99,9 +104,8 @@ def build_embedded(settings: ApiSettings, *, on_stop: Callable[[StopReport], Non
         backend.accompany(Sweeper(store, data, live=backend.live, retention_days=settings.retention_days, clock=utc_now))
         catalogue: Catalogue = NoFolder() if folder is None else folder
         links = LinkSigner.from_file(settings.link_secret_file or data.link_secret_file, create=settings.link_secret_file is None)
-        app = create_app(Context(store, backend, validator, profiles, keys, links, settings, catalogue))
-        if not keys.required and not settings.allow_anonymous:
-            app.add_middleware(LocalOnly)
+        context = Context(store, backend, validator, profiles, keys, links, settings, catalogue)
+        app = create_app(context, doors, local_only=not keys.required and not settings.allow_anonymous)
     except (StoreUnavailableError, InvalidSecretError) as error:
         validator.close()
         data.close()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from podbook_core.text.json_pointer import unescape
+
 __all__ = ["Listed", "banner", "example_parameters"]
 
 _DEPTH = 8
@@ -144,6 +146,6 @@ def _object(schema: Mapping[str, Any], properties: Mapping[str, Any], root: Mapp
 def _target(root: Mapping[str, Any], pointer: str) -> Any:
     node: Any = root
     for part in pointer.removeprefix("#/").split("/"):
-        token = part.replace("~1", "/").replace("~0", "~")
+        token = unescape(part)
         node = node.get(token) if isinstance(node, Mapping) else None
     return node

@@ -2,24 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from podbook_api.auth.keys import Caller
 from podbook_api.cache import LruCache
-from podbook_api.doors.native.documents import NotebookResource, VersionEntry
-from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.context import Context
+from podbook_api.services.errors import (
+    ManagedByFolderError,
+    NotebookBrokenError,
+    NotebookNotFoundError,
+    NotPermittedError,
+    PreconditionFailedError,
+)
 from podbook_api.services.publication import Submission, check_submission
 from podbook_api.services.shared_calls import SharedCalls
 from podbook_api.threads import Threads, gather
 from podbook_core.notebook.file import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.notebook.versions import UnreadableVersionError, Version, VersionStore
-from podbook_core.store.base import KeyNotFoundError, PreconditionFailedError
+from podbook_core.store import base as store_base
+from podbook_core.store.base import KeyNotFoundError
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
 
-__all__ = ["NotebookService", "Published", "notebook_etag"]
+__all__ = ["Broken", "NotebookService", "Published", "StoredVersion"]
 
 _LOG = logging.getLogger("podbook.notebooks")
 _KEPT = 512
@@ -36,18 +41,28 @@ class Published:
     info: NotebookInfo | None
     problem: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The notebook's name."""
+        return self.version.name
+
 
 @dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """A published notebook whose version, or whose pointer to it, is damaged or newer than this version of Podbook."""
+class Broken:
+    """A notebook that cannot be served: its file, or what is stored of it, is damaged or newer than this version of Podbook."""
 
     name: str
     problem: str
+    """Why, in a sentence."""
 
 
-def notebook_etag(version: str) -> str:
-    """The entity tag of a notebook: its current version, quoted."""
-    return f'"{version}"'
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One stored version of a notebook. ``published`` is when it first was, RFC 3339; ``current`` is the one that runs unless named."""
+
+    version: str
+    published: str
+    current: bool
 
 
 class NotebookService:
@@ -64,111 +79,115 @@ class NotebookService:
         self._versions = VersionStore(context.store)
         self._threads, self._checks = threads, checks
         self._kept: LruCache[tuple[str, str], Published] = LruCache(_KEPT)
-        self._told: LruCache[_Unreadable, bool] = LruCache(_KEPT)
-        self._currents: SharedCalls[str, Published | _Unreadable | None] = SharedCalls(
+        self._told: LruCache[Broken, bool] = LruCache(_KEPT)
+        self._currents: SharedCalls[str, Published | Broken | None] = SharedCalls(
             lambda name: threads.run(self._current, name), lasts=_POINTER_SECONDS
         )
 
-    async def listing(self, caller: Caller) -> list[NotebookResource]:
+    async def listing(self, caller: Caller) -> list[Published | Broken]:
         """Every notebook the caller may see, by name; broken ones with their reason."""
+        found = {item.name: item for item in await self._all(caller)}
         broken = self._context.catalogue.broken()
-        found: dict[str, NotebookResource] = {}
-        for item in await self._all(caller):
-            if isinstance(item, _Unreadable):
-                found[item.name] = broken_resource(item.name, item.problem)
-            else:
-                found[item.version.name] = notebook_resource(item)
-        found.update({name: broken_resource(name, why) for name, why in broken.items() if caller.may_read_notebook(name)})
+        found.update({name: Broken(name, why) for name, why in broken.items() if caller.may_read_notebook(name)})
         return [found[name] for name in sorted(found)]
 
     async def ready(self, caller: Caller) -> list[Published]:
         """Every published notebook that is not broken and that the caller may see, by name; what cannot be read is left out."""
         return [item for item in await self._all(caller) if isinstance(item, Published)]
 
-    async def _all(self, caller: Caller) -> list[Published | _Unreadable]:
+    async def _all(self, caller: Caller) -> list[Published | Broken]:
         broken = self._context.catalogue.broken()
         names = [name for name in await self._threads.run(self._versions.names) if caller.may_read_notebook(name)]
         found = await gather([partial(self._current, name) for name in names if name not in broken], self._threads)
         return [item for item in found if item is not None]
 
-    async def resource(self, caller: Caller, name: str) -> NotebookResource:
+    async def look(self, caller: Caller, name: str) -> Published | Broken:
         """One notebook, also when it is broken.
 
         Raises:
-            ProblemError: 404 when there is none (or the caller may not see it).
+            NotebookNotFoundError: there is none (or the caller may not see it).
         """
         if not caller.may_read_notebook(name):
-            raise _not_found(name)
+            raise NotebookNotFoundError(name)
         broken = self._context.catalogue.broken()
-        if name in broken:
-            return broken_resource(name, broken[name])
-        found = await self._looked_up(name)
-        return broken_resource(name, found.problem) if isinstance(found, _Unreadable) else notebook_resource(found)
+        return Broken(name, broken[name]) if name in broken else await self._looked_up(name)
 
     async def current(self, name: str) -> Published:
         """The current version of a notebook that can be run.
 
         Raises:
-            ProblemError: 404 when it is not published, 409 when it is broken, or cannot be read.
+            NotebookNotFoundError: it is not published.
+            NotebookBrokenError: it is broken, or cannot be read.
         """
         broken = self._context.catalogue.broken()
         if name in broken:
-            raise _broken(name, broken[name])
+            raise NotebookBrokenError(name, broken[name])
         found = await self._looked_up(name)
-        if isinstance(found, _Unreadable):
-            raise _broken(name, found.problem)
+        if isinstance(found, Broken):
+            raise NotebookBrokenError(name, found.problem)
         return found
 
-    async def _looked_up(self, name: str) -> Published | _Unreadable:
-        """The current version of a notebook. Raises 404 when it is not published."""
+    async def _looked_up(self, name: str) -> Published | Broken:
+        """The current version of a notebook. Raises NotebookNotFoundError when it is not published."""
         if self._context.catalogue.managed(name):
             found = await self._threads.run(self._current, name)  # the folder waits for nobody
         else:
             found = await self._currents.answer(name)
         if found is None:
-            raise _not_found(name)
+            raise NotebookNotFoundError(name)
         return found
 
     async def version(self, name: str, version: str | None) -> Version | None:
         """A version to run: the one named, else the current one; None when that one is not stored.
 
         Raises:
-            ProblemError: as :meth:`current`, when no version is named; 409 when the version cannot be read.
+            NotebookNotFoundError: no version is named, and the notebook is not published.
+            NotebookBrokenError: the version cannot be read.
         """
         if version is None:
             return (await self.current(name)).version
         found = await self._threads.run(self._load, name, version)
-        if isinstance(found, _Unreadable):
-            raise _broken(name, found.problem)
+        if isinstance(found, Broken):
+            raise NotebookBrokenError(name, found.problem)
         return None if found is None else found.version
 
-    async def versions(self, caller: Caller, name: str) -> list[VersionEntry]:
+    async def versions(self, caller: Caller, name: str) -> list[StoredVersion]:
         """Every stored version that can be read, newest first.
 
         Raises:
-            ProblemError: 404 when there is none.
+            NotebookNotFoundError: there is none.
         """
         if not caller.may_read_notebook(name):
-            raise _not_found(name)
+            raise NotebookNotFoundError(name)
         digests = await self._threads.run(self._versions.versions, name)
         loaded = await gather([partial(self._load, name, digest) for digest in digests], self._threads)
         if not loaded:
-            raise _not_found(name)
+            raise NotebookNotFoundError(name)
         pointer = await self._threads.run(self._versions.pointer, name)
         current = None if pointer is None else pointer.version
         entries = [
-            VersionEntry(version=item.version.version, published=item.version.published, current=item.version.version == current)
+            StoredVersion(item.version.version, item.version.published, item.version.version == current)
             for item in loaded
             if isinstance(item, Published)
         ]
         return sorted(entries, key=lambda entry: (entry.published, entry.current), reverse=True)
 
+    def permit_writing(self, caller: Caller, name: str) -> None:
+        """Let a caller publish or remove a notebook; asked again where that is done. Ask before a body is read.
+
+        Raises:
+            NotPermittedError: it may not.
+        """
+        if not caller.may("notebooks", name, "write"):
+            raise NotPermittedError(f"this key lacks the scope notebooks/{name}/write")
+
     async def publish(
-        self, name: str, submission: Submission, *, if_match: str | None, if_none_match: bool
-    ) -> tuple[NotebookResource, bool]:
+        self, caller: Caller, name: str, submission: Submission, *, if_match: str | None, if_none_match: bool
+    ) -> tuple[Published, bool]:
         """Publish a version and make it the current one.
 
         Args:
+            caller: who publishes.
             name: the notebook's name.
             submission: notebook, contract and assets, unchecked.
             if_match: the version that must be current (or ``*`` for any), None for no condition.
@@ -178,8 +197,12 @@ class NotebookService:
             The notebook, and whether it is new.
 
         Raises:
-            ProblemError: 409 for a notebook of the folder, 412 when a condition does not hold, 422 when a part is not usable.
+            NotPermittedError: the caller may not.
+            ManagedByFolderError: the notebook comes from the folder.
+            PreconditionFailedError: a condition does not hold.
+            RefusedError: a part is not usable.
         """
+        self.permit_writing(caller, name)
         self._refuse_managed(name)
         bundle = await self._checks.run(
             check_submission, name, submission, profiles=self._context.profiles, validator=self._context.validator
@@ -194,42 +217,43 @@ class NotebookService:
         else:
             try:
                 await self._threads.run(self._versions.replace, name, bundle.version, known=known)
-            except PreconditionFailedError:
+            except store_base.PreconditionFailedError:
                 now_current = await self._threads.run(self._versions.pointer, name)
                 raise _precondition_failed(name, None if now_current is None else now_current.version) from None
         await asyncio.sleep(_POINTER_SECONDS)
         found = await self._threads.run(self._load, name, bundle.version)
-        if isinstance(found, _Unreadable):
-            raise _broken(name, found.problem)
+        if isinstance(found, Broken):
+            raise NotebookBrokenError(name, found.problem)
         assert found is not None  # noqa: S101 - it was stored just now
-        return notebook_resource(found), known is None
+        return found, known is None
 
-    async def unpublish(self, name: str) -> None:
+    async def unpublish(self, caller: Caller, name: str) -> None:
         """Take a notebook out of the catalogue; its versions stay for executions that wait.
 
         Raises:
-            ProblemError: 404 when it is not published, 409 for a notebook of the folder.
+            NotPermittedError: the caller may not.
+            NotebookNotFoundError: it is not published.
+            ManagedByFolderError: the notebook comes from the folder.
         """
+        self.permit_writing(caller, name)
         self._refuse_managed(name)
         known = await self._threads.run(self._versions.unpublish, name)
         await asyncio.sleep(_POINTER_SECONDS)
         if not known:
-            raise _not_found(name)
+            raise NotebookNotFoundError(name)
 
     def _refuse_managed(self, name: str) -> None:
         if self._context.catalogue.managed(name):
-            raise ProblemError(
-                409, Code.MANAGED_BY_FOLDER, f"notebook {name} comes from the notebooks folder; change or remove the file there"
-            )
+            raise ManagedByFolderError(name)
 
-    def _current(self, name: str) -> Published | _Unreadable | None:
+    def _current(self, name: str) -> Published | Broken | None:
         try:
             pointer = self._versions.current(name)
         except UnreadableVersionError as error:
             return self._unreadable(name, error)
         return None if pointer is None else self._load(name, pointer.version)
 
-    def _load(self, name: str, version: str) -> Published | _Unreadable | None:
+    def _load(self, name: str, version: str) -> Published | Broken | None:
         known = self._kept.get((name, version))
         if known is not None:
             return known
@@ -251,65 +275,14 @@ class NotebookService:
         self._kept.put((name, version), found)
         return found
 
-    def _unreadable(self, name: str, error: UnreadableVersionError) -> _Unreadable:
-        found = _Unreadable(name, str(error))
+    def _unreadable(self, name: str, error: UnreadableVersionError) -> Broken:
+        found = Broken(name, str(error))
         if self._told.get(found) is None:  # once, not with every listing
             self._told.put(found, True)
             _LOG.error("notebook %s is broken: %s", name, error)
         return found
 
 
-def _links(name: str) -> dict[str, str]:
-    return {
-        "self": f"/v1/notebooks/{name}",
-        "run": f"/v1/run/{name}",
-        "executions": f"/v1/notebooks/{name}/executions",
-        "versions": f"/v1/notebooks/{name}/versions",
-        "openapi": f"/v1/notebooks/{name}/openapi.json",
-    }
-
-
-def notebook_resource(published: Published) -> NotebookResource:
-    """A published notebook as callers see it. Pure."""
-    version, info = published.version, published.info
-    contract = version.contract
-    return NotebookResource(
-        name=version.name,
-        status="broken" if published.problem else "ready",
-        message=published.problem,
-        version=version.version,
-        published=version.published,
-        title=contract.title or (info.title if info else None),
-        description=contract.description,
-        kernel=info.kernel if info else None,
-        code_cells=info.code_cells if info else None,
-        warnings=list(info.warnings) if info else [],
-        profile=contract.profile,
-        timeout_seconds=contract.timeout_seconds,
-        assets=list(version.asset_paths),
-        input_schema=_plain(contract.input),
-        output_schema=_plain(contract.output),
-        links=_links(version.name),
-    )
-
-
-def broken_resource(name: str, message: str) -> NotebookResource:
-    """A notebook that cannot be served, with the reason. Pure."""
-    return NotebookResource(name=name, status="broken", message=message, links={"self": f"/v1/notebooks/{name}"})
-
-
-def _plain(schema: Mapping[str, object] | bool | None) -> dict[str, object] | bool | None:
-    return dict(schema) if isinstance(schema, Mapping) else schema
-
-
-def _broken(name: str, why: str) -> ProblemError:
-    return ProblemError(409, Code.NOTEBOOK_BROKEN, f"notebook {name} cannot be run: {why}")
-
-
-def _not_found(name: str) -> ProblemError:
-    return ProblemError(404, Code.NOTEBOOK_NOT_FOUND, f"no notebook {name} is published; GET /v1/notebooks lists those that are")
-
-
-def _precondition_failed(name: str, current: str | None) -> ProblemError:
+def _precondition_failed(name: str, current: str | None) -> PreconditionFailedError:
     state = "is not published" if current is None else f"has the version {current or '(which cannot be read)'}"
-    return ProblemError(412, Code.PRECONDITION_FAILED, f"notebook {name} {state}; read it again before changing it")
+    return PreconditionFailedError(f"notebook {name} {state}; read it again before changing it")

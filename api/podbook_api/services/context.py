@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from podbook_api.auth.keys import Keys
 from podbook_api.auth.links import LinkSigner
 from podbook_api.backends.base import ExecutionBackend
+from podbook_api.clock import utc_now
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.profiles import Profiles
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectStore
 
-__all__ = ["Catalogue", "Context", "NoFolder", "utc_now"]
+__all__ = ["Catalogue", "Context", "NoFolder"]
 
 
 class Catalogue(Protocol):
@@ -38,11 +39,6 @@ class NoFolder:
     def managed(self, name: str) -> bool:  # noqa: ARG002 - as the Protocol has it
         """None is."""
         return False
-
-
-def utc_now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

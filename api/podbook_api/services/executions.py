@@ -10,16 +10,16 @@ import anyio
 from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import BackendUnavailableError, StillActiveError
 from podbook_api.cache import LruCache
-from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.context import Context
+from podbook_api.services.errors import ExecutionNotFoundError, InvalidCursorError, NotFinishedError
 from podbook_api.services.records import ReadableRecords
 from podbook_api.threads import Threads, gather
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason, is_terminal
+from podbook_core.results import index
 from podbook_core.results.index import (
     Cursor,
     Entry,
-    InvalidCursorError,
     merge,
     milliseconds,
     parse_index_key,
@@ -99,11 +99,11 @@ class ExecutionService:
         """An execution by its name, alive or from its record.
 
         Raises:
-            ProblemError: 404 when there is none; the same when it is another caller's.
+            ExecutionNotFoundError: there is none; the same when it is another caller's.
         """
         execution = await self.lookup(name)
         if execution is None or not visible(caller, execution, action):
-            raise _not_found(name)
+            raise ExecutionNotFoundError(name)
         return execution
 
     async def lookup(self, name: str) -> NotebookExecution | None:
@@ -180,12 +180,12 @@ class ExecutionService:
 
         Raises:
             BackendUnavailableError: the backend is away, and the list would have to hold what has not ended.
-            ProblemError: 400 when the cursor is none.
+            InvalidCursorError: the cursor is none.
         """
         try:
             position = None if cursor is None else Cursor.parse(cursor)
-        except InvalidCursorError as error:
-            raise ProblemError(400, Code.INVALID_CURSOR, str(error)) from None
+        except index.InvalidCursorError as error:
+            raise InvalidCursorError(str(error)) from None
         # Live ones first: an execution that ends in between is then in both lists, where the other way round it would be in none.
         live = {
             execution.uid: execution
@@ -209,7 +209,7 @@ class ExecutionService:
         """Ask for the end of an execution; one that has ended is returned as it is.
 
         Raises:
-            ProblemError: 404 when there is none.
+            ExecutionNotFoundError: there is none.
         """
         execution = await self.find(caller, name, "cancel")
         if execution.status.terminal:
@@ -221,16 +221,17 @@ class ExecutionService:
         """Remove an ended execution and everything it left; repeatable until it is done.
 
         Raises:
-            ProblemError: 404 when there is none, 409 while it runs or its results are being stored.
+            ExecutionNotFoundError: there is none.
+            NotFinishedError: it runs, or its results are being stored.
         """
         execution = await self.find(caller, name, "delete")
         if not is_settled(execution):
-            raise not_finished(execution, "cancel it first" if not execution.status.terminal else "try again in a moment")
+            raise NotFinishedError(execution, "moment" if execution.status.terminal else "cancel")
         # The live resource goes first: whoever closes executions would otherwise write the record of a live one again.
         try:
             await self._context.backend.remove(name, execution.uid)
         except StillActiveError:
-            raise not_finished(execution, "cancel it first") from None
+            raise NotFinishedError(execution, "cancel") from None
         record = await self.record_of(execution)
         self._kept.drop(execution.uid)
         if record is not None:
@@ -297,20 +298,6 @@ def visible(caller: Caller, execution: NotebookExecution, action: str) -> bool:
     return owned or caller.may("executions", execution.name, action)
 
 
-def not_finished(execution: NotebookExecution, advice: str) -> ProblemError:
-    """The problem of something that needs an ended execution."""
-    status = execution.status
-    state = f"has ended ({status.reason}), but its results are still being stored" if status.terminal else f"is {status.reason}"
-    return ProblemError(
-        409,
-        Code.NOT_FINISHED,
-        f"execution {execution.name} {state}; {advice}",
-        headers={"Retry-After": "1"},
-        reason=str(status.reason),
-        execution=execution.name,
-    )
-
-
 def _memory_of(record: Record) -> int:
     """Bytes that a record without parameters takes."""
     return _MEMORY_PER_BYTE * len(record.model_dump_json(exclude_none=True))
@@ -324,7 +311,3 @@ def _batches(entries: Sequence[Entry], limit: int) -> list[Sequence[Entry]]:
     """Pieces that are read at once: enough for a page, so that a page without filters reads no record in vain."""
     size = limit + 1
     return [entries[start : start + size] for start in range(0, len(entries), size)]
-
-
-def _not_found(name: str) -> ProblemError:
-    return ProblemError(404, Code.EXECUTION_NOT_FOUND, f"there is no execution {name}")

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from prometheus_client import Gauge
 from sse_starlette import ServerSentEvent
 
 from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
-from podbook_api.doors.problems import Code
+from podbook_api.services.errors import ExecutionNotFoundError
 from podbook_api.services.executions import ExecutionService, is_settled
 from podbook_api.services.results import ResultService
 from podbook_core.execution.model import NotebookExecution, Progress
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
 """How often the progress of a watched execution is read from the store."""
 _RETRY_SECONDS = 2.0
+_RECHECK_SECONDS = 2.0
+"""How often a stream asks whether its watcher may still read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,11 @@ class _Follower:
         self.changed = asyncio.Condition()
         self.task: asyncio.Task[None] | None = None
 
-    async def differs_from(self, seen: State) -> None:
-        """Wait until there is something a watcher of ``seen`` does not know."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.state is not seen or self.ended or self.failed)
+    async def differs_from(self, seen: State, *, seconds: float) -> None:
+        """Wait until there is something a watcher of ``seen`` does not know, for so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self.changed:
+                await self.changed.wait_for(lambda: self.state is not seen or self.ended or self.failed)
 
     async def tell(
         self, *, execution: NotebookExecution | None = None, progress: Progress | None = None, ended: bool = False
@@ -116,17 +120,41 @@ class EventHub:
         self._executions = executions
         self._results = results
         self._followers: dict[str, _Follower] = {}
+        self._places: Counter[str] = Counter()
 
-    async def stream(self, execution: NotebookExecution, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
+    def take_place(self, holder: str, *, most: int) -> Callable[[], None] | None:
+        """A place for one more stream of a holder, to be given back by calling it once; None where ``most`` are taken."""
+        if self._places[holder] >= most:
+            return None
+        self._places[holder] += 1
+
+        def give_back() -> None:
+            self._places[holder] -= 1
+            if self._places[holder] <= 0:
+                del self._places[holder]
+
+        return give_back
+
+    async def stream(
+        self, execution: NotebookExecution, last_id: str | None, *, allowed: Callable[[NotebookExecution], bool]
+    ) -> AsyncIterator[ServerSentEvent]:
         """Events from the present state to the end; the present state first, unless ``last_id`` says it is known.
 
         The last event is ``end``, with the reason as data; a stream that breaks off without it can be resumed.
+
+        Args:
+            execution: what is followed.
+            last_id: id of the last event the watcher has seen.
+            allowed: whether the watcher may still read the execution; asked before anything is told, and every few seconds. The stream
+                breaks off where it may not.
         """
         async with self._following(execution) as follower:
             while True:
                 if follower.failed:
                     # Nobody follows any more: the stream breaks off without its last event, and the client comes again.
                     raise RuntimeError(f"execution {execution.name} could not be followed")
+                if not allowed(execution):
+                    return
                 state, ended = follower.state, follower.ended
                 for event in state_events(state, last_id):
                     yield event
@@ -137,10 +165,10 @@ class EventHub:
                     yield ServerSentEvent(data=json.dumps(data), event="end", id=last_id)
                     return
                 if ended:
-                    data = {"id": state.execution.name, "code": str(Code.EXECUTION_NOT_FOUND)}
+                    data = {"id": state.execution.name, "code": ExecutionNotFoundError.code}
                     yield ServerSentEvent(data=json.dumps(data), event="gone", id=last_id)
                     return
-                await follower.differs_from(state)
+                await follower.differs_from(state, seconds=_RECHECK_SECONDS)
 
     async def close(self) -> None:
         """Stop following."""

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.services.errors import UnreadableError
 from podbook_core.execution.idempotency import Entry
 from podbook_core.store.base import KeyNotFoundError, ObjectStore, PreconditionFailedError
 from podbook_core.store.keys import idempotency_key
@@ -26,7 +26,7 @@ def read(store: ObjectStore, digest: str) -> tuple[Entry, str] | None:
     Members that a newer version added are passed over.
 
     Raises:
-        ProblemError: 500 when it cannot be read. It is not taken for none: the key may have run something already.
+        UnreadableError: it cannot be read. It is not taken for none: the key may have run something already.
     """
     try:
         found = store.get(idempotency_key(digest), limit=MAX_IDEMPOTENCY_BYTES)
@@ -36,9 +36,7 @@ def read(store: ObjectStore, digest: str) -> tuple[Entry, str] | None:
         return Entry.from_json(found.data), found.info.etag
     except ValueError:
         _LOG.exception("%s cannot be read; whoever uses this key is refused until it is removed", idempotency_key(digest))
-        raise ProblemError(
-            500,
-            Code.INTERNAL_ERROR,
+        raise UnreadableError(
             "what is stored about this Idempotency-Key cannot be read, so it cannot be said whether it has run something already: "
             "look for its execution, and take a new key if there is none",
         ) from None

@@ -4,13 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podbook_api.doors.problems import Code, FieldError, ProblemError
+from podbook_api.services.errors import InvalidAssetsError, InvalidContractError, InvalidNotebookError
 from podbook_core.execution.profiles import Profiles
+from podbook_core.notebook import file as notebook_file
 from podbook_core.notebook.contract import Contract, ContractError, parse_contract
-from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
+from podbook_core.notebook.file import inspect_notebook
 from podbook_core.notebook.versions import Asset, Bundle, build_bundle
 from podbook_core.schema.publication import check_contract, clashing_paths
 from podbook_core.schema.validation import ContractValidator
+from podbook_core.schema.violations import Violation
 
 __all__ = ["Submission", "check_submission", "glob_matches"]
 
@@ -33,12 +35,12 @@ def check_submission(name: str, submission: Submission, *, profiles: Profiles, v
     """Check everything that can be checked before a notebook runs.
 
     Raises:
-        ProblemError: 422 with the part, the place and what would be right.
+        InvalidNotebookError, InvalidContractError, InvalidAssetsError: with the place and what would be right.
     """
     try:
         info = inspect_notebook(submission.notebook)
-    except InvalidNotebookError as error:
-        raise ProblemError(422, Code.INVALID_NOTEBOOK, str(error)) from error
+    except notebook_file.InvalidNotebookError as error:
+        raise InvalidNotebookError(str(error)) from error
     contract = None
     if submission.contract is not None:
         try:
@@ -50,10 +52,9 @@ def check_submission(name: str, submission: Submission, *, profiles: Profiles, v
     return build_bundle(name, submission.notebook, contract, submission.assets)
 
 
-def _contract_problem(place: str, problem: str, expected: str) -> ProblemError:
-    error = FieldError(path=place, problem=problem, expected=expected)
-    return ProblemError(
-        422, Code.INVALID_CONTRACT, f"the contract is not usable: {place or '(whole file)'}: {problem}", errors=[error]
+def _contract_problem(place: str, problem: str, expected: str) -> InvalidContractError:
+    return InvalidContractError(
+        f"the contract is not usable: {place or '(whole file)'}: {problem}", violations=[Violation(place, problem, expected)]
     )
 
 
@@ -62,29 +63,29 @@ def _check_assets(contract: Contract | None, assets: tuple[Asset, ...]) -> None:
     errors = [error for asset in assets for error in _path_errors(asset.path)]
     paths = [asset.path for asset in assets]
     errors += [
-        FieldError(path=path, problem="was sent twice", expected="each file once")
+        Violation(path=path, problem="was sent twice", expected="each file once")
         for path in sorted({p for p in paths if paths.count(p) > 1})
     ]
     errors += [
-        FieldError(path=path, problem=f"needs a folder where {above} is a file", expected="another name for one of the two")
+        Violation(path=path, problem=f"needs a folder where {above} is a file", expected="another name for one of the two")
         for above, path in clashing_paths(paths)
     ]
     errors += [
-        FieldError(path=path, problem="is not named by the contract's assets", expected="a file that one of its globs matches")
+        Violation(path=path, problem="is not named by the contract's assets", expected="a file that one of its globs matches")
         for path in paths
         if not any(glob_matches(glob, path) for glob in globs)
     ]
     errors += [
-        FieldError(path=glob, problem="matches no file that was sent", expected="at least one file, sent as a part named assets")
+        Violation(path=glob, problem="matches no file that was sent", expected="at least one file, sent as a part named assets")
         for glob in globs
         if not any(glob_matches(glob, path) for path in paths)
     ]
     if errors:
         text = "; ".join(f"{item.path}: {item.problem}" for item in errors[:3])
-        raise ProblemError(422, Code.INVALID_ASSETS, f"the assets are not usable: {text}", errors=errors[:20])
+        raise InvalidAssetsError(f"the assets are not usable: {text}", violations=errors[:20])
 
 
-def _path_errors(path: str) -> list[FieldError]:
+def _path_errors(path: str) -> list[Violation]:
     if not path or len(path) > _MAX_PATH or _CONTROL.search(path) or path.startswith(("/", "~")):
         problem = True
     else:
@@ -92,7 +93,7 @@ def _path_errors(path: str) -> list[FieldError]:
     if not problem:
         return []
     expected = f"a relative path of at most {_MAX_PATH} characters, without .., backslashes and control characters"
-    return [FieldError(path=path[:_MAX_PATH], problem="is no usable file name", expected=expected)]
+    return [Violation(path=path[:_MAX_PATH], problem="is no usable file name", expected=expected)]
 
 
 def glob_matches(glob: str, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 
-from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.services.errors import UnreadableError
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import ObjectStore
 
@@ -37,14 +37,12 @@ class ReadableRecords:
         """The record of the newest ended execution of a name, None when there is none.
 
         Raises:
-            ProblemError: 500 when it cannot be read. It is not taken for none: an idempotency key would run its execution again.
+            UnreadableError: it cannot be read. It is not taken for none: an idempotency key would run its execution again.
         """
         try:
             return self._records.read_by_name(name)
         except ValueError as error:
             _log.error("the record of %s cannot be read (%s)", name, type(error).__name__)
-            raise ProblemError(
-                500,
-                Code.INTERNAL_ERROR,
+            raise UnreadableError(
                 f"the record of execution {name} cannot be read: it is damaged, or a newer version wrote it; reindex names its key",
             ) from None

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import anyio
 
-from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.context import Context
-from podbook_api.services.executions import ExecutionService, not_finished
+from podbook_api.services.errors import NotFinishedError, PageMissingError, ResultChangedError, ResultMissingError, RunFailedError
+from podbook_api.services.executions import ExecutionService
 from podbook_api.threads import Threads
-from podbook_core.execution.model import Condition, NotebookExecution, Progress
-from podbook_core.execution.reasons import REASONS, Reason
+from podbook_core.execution.model import NotebookExecution, Progress
+from podbook_core.execution.reasons import Reason
 from podbook_core.results.attempts import Attempts
 from podbook_core.results.record import Record, RecordedObject
 from podbook_core.store.base import KeyNotFoundError, ObjectTooLargeError, OpenObject, PreconditionFailedError
@@ -25,7 +25,7 @@ from podbook_core.store.keys import (
 )
 from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
 
-__all__ = ["ARTIFACTS", "Artifact", "ResultService", "failed_run"]
+__all__ = ["ARTIFACTS", "Artifact", "ResultService"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
@@ -57,11 +57,12 @@ class ResultService:
         """The output of an execution that succeeded, JSON text; None when the notebook saved none.
 
         Raises:
-            ProblemError: 409 before the end; for a failed run what its reason says (424, 504, 409 or 503).
+            NotFinishedError: it has not ended.
+            RunFailedError: it did not succeed.
         """
         record = await self._record(execution)
         if execution.status.reason is not Reason.SUCCEEDED:
-            raise failed_run(execution)
+            raise RunFailedError(execution)
         found = record.find(OUTPUT_FILE)
         return None if found is None else await self._open(execution, found)
 
@@ -69,27 +70,28 @@ class ResultService:
         """One of :data:`ARTIFACTS`, also of a failed run.
 
         Raises:
-            ProblemError: 404 when the run left none; 424 with the reason when a page could not be rendered.
+            ResultMissingError: the run left none.
+            PageMissingError: a page could not be rendered.
         """
         record = await self._record(execution)
         found = record.find(ARTIFACTS[name])
         if found is None:
             pages = execution.status.condition("PagesRendered")
             if name in _PAGES and pages is not None and pages.status == "False":
-                raise _no_page(execution, pages)
-            raise _no_result(execution, name)
+                raise PageMissingError(execution, pages.message)
+            raise ResultMissingError(execution, name)
         return await self._open(execution, found)
 
     async def file(self, execution: NotebookExecution, path: str) -> Artifact:
         """A file the notebook published, by its path.
 
         Raises:
-            ProblemError: 404 when there is none of that path.
+            ResultMissingError: there is none of that path.
         """
         record = await self._record(execution)
         found = record.find(FILES_FOLDER + path)
         if found is None:
-            raise _no_result(execution, f"file {path[:200]!r}")
+            raise ResultMissingError(execution, f"file {path[:200]!r}")
         return await self._open(execution, found)
 
     async def files(self, execution: NotebookExecution) -> list[RecordedObject]:
@@ -115,10 +117,10 @@ class ResultService:
 
     async def _record(self, execution: NotebookExecution) -> Record:
         if not execution.status.terminal:
-            raise not_finished(execution, "wait for its end, or follow it at …/events")
+            raise NotFinishedError(execution, "wait")
         record = await self._executions.record_of(execution)
         if record is None:
-            raise not_finished(execution, "try again in a moment")
+            raise NotFinishedError(execution, "moment")
         return record
 
     async def _open(self, execution: NotebookExecution, recorded: RecordedObject) -> Artifact:
@@ -128,11 +130,11 @@ class ResultService:
             again = await self._executions.record_again(execution)
         found = None if again is None else again.find(recorded.name)
         if found is None or found == recorded:
-            raise _changed(recorded)
+            raise ResultChangedError(recorded.name)
         try:
             return await self._pinned(found)
         except _GONE:
-            raise _changed(found) from None
+            raise ResultChangedError(found.name) from None
 
     async def _pinned(self, recorded: RecordedObject) -> Artifact:
         if recorded.size <= MAX_RESULT_IN_MEMORY_BYTES:
@@ -153,61 +155,3 @@ class ResultService:
     async def _close(self, context: AbstractContextManager[OpenObject]) -> None:
         with anyio.CancelScope(shield=True):  # also when the client has gone: the file must not stay open
             await self._threads.run(context.__exit__, None, None, None)
-
-
-def failed_run(execution: NotebookExecution) -> ProblemError:
-    """The problem of a run that did not succeed: why, where, what to do, and where its partial results are. Pure."""
-    status = execution.status
-    info = REASONS[status.reason]
-    error = status.error
-    results = status.results
-    base = f"/v1/executions/{execution.name}"
-    links = {"execution": base, "logs": f"{base}/logs"}
-    for name in ("notebook", "html", "report"):
-        if results is not None and getattr(results, name) is not None:
-            links[name] = f"{base}/{name}"
-    headers = {"Retry-After": "5"} if info.http_status == 503 else {}
-    return ProblemError(
-        info.http_status,
-        str(status.reason),
-        status.message or info.meaning,
-        headers={**headers, "Podbook-Execution": execution.name},
-        reason=str(status.reason),
-        execution=execution.name,
-        cell=None if error is None else error.cell,
-        ename=None if error is None else error.ename,
-        evalue=None if error is None else error.evalue,
-        advice=info.advice,
-        links=links,
-    )
-
-
-def _no_result(execution: NotebookExecution, what: str) -> ProblemError:
-    return ProblemError(
-        404,
-        Code.RESULT_NOT_FOUND,
-        f"execution {execution.name} ({execution.status.reason}) left no {what}",
-        reason=str(execution.status.reason),
-        execution=execution.name,
-    )
-
-
-def _no_page(execution: NotebookExecution, pages: Condition) -> ProblemError:
-    base = f"/v1/executions/{execution.name}"
-    return ProblemError(
-        REASONS[Reason.RENDER_FAILED].http_status,
-        str(Reason.RENDER_FAILED),
-        pages.message or REASONS[Reason.RENDER_FAILED].meaning,
-        reason=str(execution.status.reason),
-        execution=execution.name,
-        advice="The output, the executed notebook and the files are served all the same.",
-        links={"execution": base, "output": f"{base}/output", "notebook": f"{base}/notebook", "logs": f"{base}/logs"},
-    )
-
-
-def _changed(recorded: RecordedObject) -> ProblemError:
-    return ProblemError(
-        502,
-        Code.RESULT_CHANGED,
-        f"{recorded.name} is not what the record of this execution says: it was changed or removed in the store, so it is not served",
-    )

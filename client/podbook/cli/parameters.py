@@ -1,11 +1,13 @@
 """Parameters and files as they are typed: ``name=value``, ``@file.json``, ``name=path``. Pure but for reading the files named."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from podbook_core.text import strict_json
+from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["parse_inputs", "parse_labels", "parse_parameters", "parse_value"]
 
@@ -31,8 +33,8 @@ def parse_parameters(given: Iterable[str]) -> dict[str, Any]:
 def parse_value(text: str) -> Any:
     """A value: JSON where it is JSON (``3``, ``true``, ``[1, 2]``, ``"007"``), else the text itself."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return strict_json.parse(text, limit=len(text), what="the value")
+    except InvalidJsonError:
         return text
 
 
@@ -72,15 +74,12 @@ def parse_labels(given: Iterable[str]) -> dict[str, str]:
 
 def _file(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes(), parse_constant=_no_constant)
+        data = path.read_bytes()
+        value = strict_json.parse(data, limit=len(data), what=str(path))  # the server says what is too large for it
     except OSError as error:
         raise click.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="-p") from error
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{path} is no JSON: {error}", param_hint="-p") from error
+    except InvalidJsonError as error:
+        raise click.BadParameter(str(error), param_hint="-p") from error
     if not isinstance(value, dict):
         raise click.BadParameter(f"{path} must hold a JSON object of parameters", param_hint="-p")
     return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")

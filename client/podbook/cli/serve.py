@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from podbook.cli.failure import Failure, printable
 from podbook_api.backends.embedded.supervisor import StopReport
+from podbook_api.http_server import server_config
 from podbook_api.serve.app import Embedded, SetupError, build_embedded
 from podbook_api.serve.banner import Listed, banner
 from podbook_api.settings import ApiSettings
@@ -67,7 +68,7 @@ def serve(*, access_log: bool, **options: Any) -> int:
             contextlib.closing(build_embedded(settings, on_stop=_report)) as embedded,
         ):
             text = _banner(embedded, settings, _url(settings.host, listener.getsockname()[1]))
-            return _run(embedded, listener, text, access_log=access_log)
+            return _run(embedded, settings, listener, text, access_log=access_log)
     except SetupError as error:
         raise _refused(str(error)) from error
 
@@ -111,14 +112,8 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _run(embedded: Embedded, listener: socket.socket, text: str, *, access_log: bool) -> int:
-    config = uvicorn.Config(
-        embedded.app,
-        log_config=None,
-        access_log=access_log,
-        timeout_graceful_shutdown=_HANG_UP_SECONDS,
-        server_header=False,
-    )
+def _run(embedded: Embedded, settings: ApiSettings, listener: socket.socket, text: str, *, access_log: bool) -> int:
+    config = server_config(embedded.app, settings, access_log=access_log, timeout_graceful_shutdown=_HANG_UP_SECONDS)
     server = _Server(config, embedded, text)
     asyncio.run(server.serve(sockets=[listener]))
     return 0 if server.started else 1

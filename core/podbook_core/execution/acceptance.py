@@ -13,8 +13,9 @@ from podbook_core.execution.profiles import DEFAULT_PROFILE, Profile, Profiles
 from podbook_core.execution.reasons import Reason
 from podbook_core.notebook.versions import Version
 from podbook_core.schema.validation import ValidationStalledError
-from podbook_core.schema.violations import Violation, escape
+from podbook_core.schema.violations import Violation
 from podbook_core.text.digests import canonical_json, sha256_hex
+from podbook_core.text.json_pointer import escape
 from podbook_core.text.parameter_names import names_no_variable_can_have, variable_rule
 
 __all__ = ["Accepted", "Limits", "ParameterCheck", "Refused", "accept", "limits"]

@@ -5,17 +5,17 @@ fetched. Whether its schemas are valid and cheap enough to use is found out by :
 be killed.
 """
 
-import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
-from podbook_core.text.digests import canonical_json
-from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.text import strict_json
+from podbook_core.text.json_depth import MAX_FILE_NESTING
+from podbook_core.text.json_pointer import escape, unescape
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
+from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
 
@@ -116,7 +116,7 @@ def parse_contract(data: bytes, *, models: Callable[[str], bytes | None]) -> Con
         if key in RESERVED_KEYS:
             raise ContractError(f"/{key}", "is reserved for a feature that does not exist yet; remove it")
         if key not in _KEYS:
-            raise ContractError(f"/{_escape(key)}", f"is not a known key; known are {', '.join(_KEYS)}")
+            raise ContractError(f"/{escape(key)}", f"is not a known key; known are {', '.join(_KEYS)}")
     return _checked(raw, models)
 
 
@@ -136,36 +136,10 @@ def _checked(raw: Mapping[str, Any], models: Callable[[str], bytes | None]) -> C
 
 def _json(data: bytes, place: str) -> Any:
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_number, parse_float=_finite)
-        if nested_too_deeply(value, MAX_FILE_NESTING):
-            raise RecursionError
-        canonical_json(value)
-    except UnicodeDecodeError as error:
-        raise ContractError(place, "is not UTF-8") from error
-    except UnicodeEncodeError as error:
-        raise ContractError(place, "holds half a surrogate pair (\\ud800 to \\udfff), which is no character") from error
-    except json.JSONDecodeError as error:
-        raise ContractError(place, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
-    except _NumberError as error:
-        raise ContractError(place, f"{error} is no number every JSON reader understands") from error
-    except ValueError as error:
-        raise ContractError(place, "holds a number with too many digits") from error
-    except RecursionError as error:
-        raise ContractError(place, f"is nested too deeply; at most {MAX_FILE_NESTING} levels are allowed") from error
-    return value
-
-
-class _NumberError(Exception):
-    """NaN, an infinity, or a number that would become one."""
-
-
-def _refuse_number(text: str) -> Any:
-    raise _NumberError(text[:40])
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else cast("float", _refuse_number(text))
+        # Its size is the caller's to bound: a stored contract has grown by its models.
+        return strict_json.parse(data, limit=len(data), what="the file", depth=MAX_FILE_NESTING)
+    except InvalidJsonError as error:
+        raise ContractError(place, f"is not valid JSON: {error.problem}") from error
 
 
 def _object(place: str, value: Any) -> Mapping[str, Any]:
@@ -222,7 +196,7 @@ def _schema(raw: Mapping[str, Any], key: str, models: Callable[[str], bytes | No
         taken = _object(f"/{key}/definitions", walked.get("definitions", {}))
         for name in inlined:
             if name in taken:
-                place = f"/{key}/definitions/{_escape(name)}"
+                place = f"/{key}/definitions/{escape(name)}"
                 raise ContractError(place, f"has the name of the model nbschema://{name}; give it another one")
         walked["definitions"] = {**taken, **inlined}
     for pointer, place in walker.references:
@@ -259,7 +233,7 @@ class _Walker:
             return value
         copy: dict[str, Any] = {}
         for key, inner in value.items():
-            at = f"{place}/{_escape(key)}"
+            at = f"{place}/{escape(key)}"
             if key in ("$ref", "$dynamicRef", "$recursiveRef"):
                 copy[key] = self._reference(inner, at, root)
             elif key == "$id" and isinstance(inner, str):
@@ -272,7 +246,7 @@ class _Walker:
                 self.anchors.add(inner)
                 copy[key] = inner
             elif key in _SCHEMA_MAPS and isinstance(inner, dict):
-                copy[key] = {name: self.schema(item, f"{at}/{_escape(name)}", root, depth + 1) for name, item in inner.items()}
+                copy[key] = {name: self.schema(item, f"{at}/{escape(name)}", root, depth + 1) for name, item in inner.items()}
             else:
                 copy[key] = self.schema(inner, at, root, depth + 1)
         return copy
@@ -304,14 +278,10 @@ class _Walker:
         return f"#/definitions/{name}"
 
 
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 def _resolves(root: Any, pointer: str) -> bool:
     node = root
     for part in pointer[2:].split("/"):
-        token = unquote(part).replace("~1", "/").replace("~0", "~")
+        token = unescape(unquote(part))
         if isinstance(node, dict) and token in node:
             node = node[token]
         elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):

@@ -4,7 +4,7 @@ from podbook_core.execution.profiles import Profiles
 from podbook_core.notebook.contract import Contract, ContractError
 from podbook_core.notebook.file import NotebookInfo
 from podbook_core.schema.validation import ContractValidator
-from podbook_core.schema.violations import escape
+from podbook_core.text.json_pointer import escape
 from podbook_core.text.parameter_names import contract_names, names_no_variable_can_have, variable_rule
 
 __all__ = ["check_contract", "clashing_paths"]

@@ -14,7 +14,9 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import NoSuchResource
 
-__all__ = ["Violation", "escape", "find_violations", "too_deep", "validator_for"]
+from podbook_core.text.json_pointer import escape, pointer
+
+__all__ = ["Violation", "find_violations", "too_deep", "validator_for"]
 
 MAX_VIOLATIONS = 20
 _ERRORS = 1000
@@ -67,11 +69,6 @@ def find_violations(schema: Mapping[str, Any] | bool | Validator, value: Any) ->
     return [violation for error in errors for violation in _violations(error)][:MAX_VIOLATIONS]
 
 
-def escape(name: str) -> str:
-    """A name as part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
 def _is_valid(kind: type[Draft202012Validator | Draft7Validator], schema: Mapping[str, Any]) -> bool:
     return next(iter(kind(kind.META_SCHEMA).iter_errors(schema)), None) is None
 
@@ -81,7 +78,7 @@ def _refuse(uri: str) -> Any:
 
 
 def _violations(error: ValidationError) -> Iterator[Violation]:
-    path = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
+    path = pointer(error.absolute_path)
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     rule, limit = str(error.validator), error.validator_value
     shown = _show(error.instance)

@@ -14,6 +14,7 @@ from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable as _UnresolvableError
 
 from podbook_core.schema.violations import Violation, find_violations, too_deep, validator_for
+from podbook_core.text.json_pointer import escape, pointer
 
 __all__ = ["main"]
 
@@ -73,7 +74,7 @@ def _check(schema: Mapping[str, Any]) -> tuple[str, str | None]:
     try:
         type(validator).check_schema(dict(schema))
     except SchemaError as error:
-        return "".join(f"/{part}" for part in error.absolute_path), f"is no valid JSON Schema: {error.message[:300]}"
+        return pointer(error.absolute_path), f"is no valid JSON Schema: {error.message[:300]}"
     except RecursionError:
         return "", "is nested too deeply"
     for place, pattern in _patterns(schema, ""):
@@ -99,9 +100,9 @@ def _patterns(node: Any, place: str) -> Iterator[tuple[str, str]]:
             yield f"{place}/pattern", node["pattern"]
         names = node.get("patternProperties")
         if isinstance(names, Mapping):
-            yield from ((f"{place}/patternProperties/{name}", str(name)) for name in names)
+            yield from ((f"{place}/patternProperties/{escape(str(name))}", str(name)) for name in names)
         for key, inner in node.items():
-            yield from _patterns(inner, f"{place}/{key}")
+            yield from _patterns(inner, f"{place}/{escape(str(key))}")
     elif isinstance(node, list):
         for number, inner in enumerate(node):
             yield from _patterns(inner, f"{place}/{number}")

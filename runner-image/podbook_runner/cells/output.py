@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from podbook_core.execution.reasons import Reason
+from podbook_core.text import strict_json
+from podbook_core.text.json_depth import MAX_FILE_NESTING
+from podbook_core.text.strict_json import InvalidJsonError
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["OutputScraps", "parse_output"]
@@ -52,20 +55,19 @@ def parse_output(text: str | None, limit: int) -> tuple[Any, bytes]:
         limit: largest number of bytes.
 
     Raises:
-        AttemptError: ``InvalidOutput``: it is no JSON, or larger than the limit.
+        AttemptError: ``InvalidOutput``: it is not valid JSON, or larger than the limit.
     """
     if text is None:
         return None, b"null"
     try:
-        value = json.loads(text, parse_constant=_refuse)
-        encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except AttemptError:
-        raise
-    except (ValueError, RecursionError) as error:
+        # The limit is for what is stored, which may be smaller than what was sent: without white space and escapes.
+        value = strict_json.parse(text, limit=len(text), what="the saved output", depth=MAX_FILE_NESTING)
+    except InvalidJsonError as error:
         raise AttemptError(
             Reason.INVALID_OUTPUT,
-            f"the saved output is no JSON text: {error}; call save_output with plain values (dict, list, str, int, float, bool, None)",
+            f"{error}; call save_output with plain values (dict, list, str, int, float, bool, None)",
         ) from error
+    encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     if len(encoded) > limit:
         raise AttemptError(
             Reason.INVALID_OUTPUT,
@@ -73,9 +75,3 @@ def parse_output(text: str | None, limit: int) -> tuple[Any, bytes]:
             "write large results to a file in $PODBOOK_OUTPUT_DIR",
         )
     return value, encoded
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise AttemptError(
-        Reason.INVALID_OUTPUT, f"the saved output holds {constant}, which JSON cannot say; replace it by null or a text"
-    )

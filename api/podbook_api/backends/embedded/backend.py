@@ -17,7 +17,7 @@ from podbook_api.backends.embedded.judgement import advanced
 from podbook_api.backends.embedded.lifecycle import Lifecycle, Parts
 from podbook_api.backends.embedded.live_executions import Row, Table
 from podbook_api.backends.embedded.supervisor import StopReport, Supervisor
-from podbook_api.services.context import utc_now
+from podbook_api.clock import utc_now
 from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted
 from podbook_core.execution.model import NotebookExecution

@@ -1,22 +1,23 @@
 """The documents the API speaks: what callers send and get. The NotebookExecution's own parts come from the core model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from podbook_api.auth.links import MAX_LINK_SECONDS
-from podbook_core.execution.model import InputFile, NotebookExecution, Outputs, Resolved, Spec, Status
+from podbook_api.doors.native.paths import execution_path, notebook_links
+from podbook_api.doors.options import ExecutionOptions, Resource
+from podbook_api.services.catalogue import Broken, Published
+from podbook_core.execution.model import NotebookExecution, Resolved, Spec, Status
 from podbook_core.store.keys import FILES_FOLDER
-from podbook_core.text.names import LABEL_KEY, LABEL_KEY_LENGTH, LABEL_VALUE, LABEL_VALUE_LENGTH
 
 __all__ = [
     "CreateExecution",
     "DryRun",
     "ExecutionList",
     "ExecutionMetadata",
-    "ExecutionOptions",
     "ExecutionResource",
     "FileEntry",
     "FileList",
@@ -28,45 +29,8 @@ __all__ = [
     "VersionList",
     "execution_document",
     "execution_links",
+    "notebook_resource",
 ]
-
-# Only described here: the submission checks them for every door, and names the label in words.
-LabelKey = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$", "maxLength": LABEL_KEY_LENGTH})]
-LabelValue = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{LABEL_VALUE}$", "maxLength": LABEL_VALUE_LENGTH})]
-
-
-class Resource(BaseModel):
-    """Base: camelCase outside, snake_case inside, unknown members refused."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class ExecutionOptions(Resource):
-    """How to run a notebook. What is absent comes from the contract, then from the profile."""
-
-    version: Annotated[
-        str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Version of the notebook; the current one when absent.")
-    ] = None
-    profile: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63, description="Profile to run on.")
-    ] = None
-    timeout_seconds: Annotated[int | None, Field(ge=1, le=259200, description="Longest run.")] = None
-    queue_timeout_seconds: Annotated[int | None, Field(ge=1, le=604800, description="Longest wait for a free slot.")] = None
-    start_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600, description="Longest wait for the pod to start.")] = None
-    retries: Annotated[int | None, Field(ge=0, le=4, description="Further attempts after a fault of the platform.")] = None
-    ttl_seconds_after_finished: Annotated[
-        int | None, Field(ge=0, le=2592000, description="How long the custom resource stays after the end.")
-    ] = None
-    outputs: Annotated[Outputs, Field(description="Which renderings are made.")] = Outputs()
-    labels: Annotated[
-        dict[LabelKey, LabelValue], Field(max_length=32, description="Labels (as in Kubernetes) to find the execution by.")
-    ] = {}
-
-    def spec(self, notebook: str, parameters: dict[str, Any], inputs: Sequence[InputFile] = ()) -> Spec:
-        """The specification of a run of a notebook with these options."""
-        raw = self.model_dump(include=set(ExecutionOptions.model_fields) - {"version", "labels"})
-        reference = {"name": notebook, "version": self.version}
-        return Spec.model_validate({**raw, "notebook": reference, "parameters": parameters, "inputs": list(inputs)})
 
 
 class CreateExecution(ExecutionOptions):
@@ -193,7 +157,7 @@ class SignedLink(Resource):
 
 def execution_links(execution: NotebookExecution) -> dict[str, str]:
     """Paths of what belongs to an execution; results only where there are any."""
-    base = f"/v1/executions/{execution.name}"
+    base = execution_path(execution.name)
     links = {"self": base, "events": f"{base}/events", "logs": f"{base}/logs"}
     results = execution.status.results
     if results is not None:
@@ -223,3 +187,35 @@ def execution_document(execution: NotebookExecution, *, parameters: bool = True)
         "status": document["status"],
         "links": execution_links(execution),
     }
+
+
+def notebook_resource(found: Published | Broken) -> NotebookResource:
+    """A notebook as callers see it: what it takes and gives, or why it cannot be served."""
+    if isinstance(found, Broken):
+        return NotebookResource(
+            name=found.name, status="broken", message=found.problem, links={"self": notebook_links(found.name)["self"]}
+        )
+    version, info = found.version, found.info
+    contract = version.contract
+    return NotebookResource(
+        name=version.name,
+        status="broken" if found.problem else "ready",
+        message=found.problem,
+        version=version.version,
+        published=version.published,
+        title=contract.title or (info.title if info else None),
+        description=contract.description,
+        kernel=info.kernel if info else None,
+        code_cells=info.code_cells if info else None,
+        warnings=list(info.warnings) if info else [],
+        profile=contract.profile,
+        timeout_seconds=contract.timeout_seconds,
+        assets=list(version.asset_paths),
+        input_schema=_plain(contract.input),
+        output_schema=_plain(contract.output),
+        links=notebook_links(version.name),
+    )
+
+
+def _plain(schema: Mapping[str, object] | bool | None) -> dict[str, object] | bool | None:
+    return dict(schema) if isinstance(schema, Mapping) else schema

@@ -6,36 +6,42 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import ValidationError, WithJsonSchema
 
-from podbook_api.doors.bodies import RunBody, invalid_body, is_json, media_type_of, parameters_from_fields, read_json, read_run_body
+from podbook_api.auth.keys import Caller
+from podbook_api.doors.bodies import RunBody, invalid_body, is_json, read_json, read_run_body
+from podbook_api.doors.body_stream import media_type_of
 from podbook_api.doors.dependencies import (
     CallerDep,
     ExecutionId,
     IdempotencyKey,
     NotebookName,
     PreferredWait,
-    Services,
     ServicesDep,
     failures,
+    unread,
 )
 from podbook_api.doors.native.documents import CreateExecution, DryRun, ExecutionList, ExecutionResource, execution_document
-from podbook_api.doors.openapi import form_content
-from podbook_api.doors.preferences import etag_matches
+from podbook_api.doors.native.openapi import form_content
+from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.problems import Code, FieldError, ProblemError
-from podbook_api.services.create import Submitted, Wish
+from podbook_api.services.bundle import Services
+from podbook_api.services.create import CreateRequest, Creation
 from podbook_api.services.executions import Filters, is_settled
-from podbook_core.execution.model import InputFile, NotebookExecution, NotebookRef
+from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason
-from podbook_core.store.keys import input_key
 from podbook_core.text.digests import sha256_hex
-from podbook_core.text.names import NOTEBOOK_NAME
+from podbook_core.text.names import LABEL_KEY_LENGTH, LABEL_VALUE_LENGTH, NOTEBOOK_NAME
 
-__all__ = ["created_response", "router"]
+__all__ = ["create_request", "created_response", "router"]
 
 router = APIRouter(prefix="/v1", tags=["executions"])
 _USUAL, _MOST_FULL = 50, 20
 """Items of a page where the caller does not say, and the most of whole ones."""
+
+
+LABEL_LENGTH = LABEL_KEY_LENGTH + 1 + LABEL_VALUE_LENGTH
+"""Most characters of ``key=value``."""
 
 
 class ListView(StrEnum):
@@ -83,70 +89,46 @@ async def create_execution(
     Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is what the JSON body says besides
     the parameters.
     """
+    parts.runs.permit(caller, notebook)
     if is_json(media_type_of(request)):
         try:
             body = CreateExecution.model_validate(await read_json(request))
-            wish = Wish(body.spec(notebook, body.parameters), body.labels, key=key)
+            wanted = CreateRequest(body.spec(notebook, body.parameters), body.labels, key=key)
         except ValidationError as error:
             raise invalid_body(error) from None
-        return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
+        return await _create(parts, caller, wanted, wait, dry_run=dry_run)
     async with read_run_body(request, input_name="input") as received:
-        wish = await form_wish(parts, caller, notebook, received, key)
-        return await _create(parts, caller, request, wish, wait, dry_run=dry_run)
+        return await _create(parts, caller, await create_request(parts, notebook, received, key), wait, dry_run=dry_run)
 
 
-async def _create(parts: Services, caller: CallerDep, request: Request, wish: Wish, wait: int | None, *, dry_run: bool) -> Response:
+async def _create(parts: Services, caller: Caller, wanted: CreateRequest, wait: int | None, *, dry_run: bool) -> Response:
     if dry_run:
-        accepted = await parts.submitter.check(caller, wish)
+        accepted = await parts.runs.check(caller, wanted)
         return JSONResponse(DryRun(resolved=accepted.resolved).model_dump(mode="json", by_alias=True, exclude_none=True))
-    submitted = await submit(parts, caller, wish, request)
-    execution = submitted.execution if not wait else await parts.executions.wait(submitted.execution, wait)
-    return created_response(Submitted(execution, submitted.replayed), wait=wait)
+    return created_response(await parts.runs.settled(await parts.runs.create(caller, wanted), wait or 0), wait=wait)
 
 
-async def form_wish(parts: Services, caller: CallerDep, notebook: str, received: RunBody, key: str | None) -> Wish:
+async def create_request(parts: Services, notebook: str, received: RunBody, key: str | None) -> CreateRequest:
     """What a body asks for that may hold parameters as JSON and as form fields, options, and files.
 
     Raises:
-        ProblemError: 422 when the parameters are no object, or not of a form that can be stored.
+        InvalidParametersError: the parameters are not an object.
+        ProblemError: 422 when they are not of a form that can be stored.
     """
-    parameters = received.parameters
-    if not isinstance(parameters, dict):
-        error = FieldError(path="", problem="is no object", expected="an object with the parameters by name")
-        raise ProblemError(
-            422, Code.INVALID_PARAMETERS, f"(the whole value): {error.problem}; expected {error.expected}", errors=[error]
-        )
     options = received.options
-    if received.fields:
-        # Whoever may not run it learns nothing of it here; the submission refuses.
-        version = await parts.notebooks.version(notebook, options.version) if caller.may("notebooks", notebook, "run") else None
-        schema = None if version is None else version.contract.input
-        parameters = {**parameters_from_fields(received.fields, schema), **parameters}
+    parameters = await parts.runs.parameters(notebook, version=options.version, given=received.parameters, texts=received.fields)
     try:
         spec = options.spec(notebook, parameters, [upload.file for upload in received.uploads])
     except ValidationError as error:
         raise invalid_body(error) from None
-    return Wish(spec, options.labels, received.uploads, key)
+    return CreateRequest(spec, options.labels, received.uploads, key)
 
 
-async def submit(parts: Services, caller: CallerDep, wish: Wish, request: Request) -> Submitted:
-    """Submit, count, and note the execution for the audit log."""
-    try:
-        submitted = await parts.submitter.submit(caller, wish)
-    except ProblemError as error:
-        parts.metrics.refused.labels(error.code).inc()
-        raise
-    request.state.execution = submitted.execution.name
-    if not submitted.replayed:
-        parts.metrics.submitted.inc()
-    return submitted
-
-
-def created_response(submitted: Submitted, *, wait: int | None) -> JSONResponse:
+def created_response(creation: Creation, *, wait: int | None) -> JSONResponse:
     """The execution as the answer to its creation: 200 when it has ended, 202 while it has not."""
-    execution = submitted.execution
-    headers = {"Location": f"/v1/executions/{execution.name}", "Podbook-Execution": execution.name}
-    if submitted.replayed:
+    execution = creation.execution
+    headers = {"Location": execution_path(execution.name), "Podbook-Execution": execution.name}
+    if creation.replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait}" if wait else "respond-async"
@@ -171,7 +153,8 @@ async def list_executions(
     phase: Annotated[Phase | None, Query(description="In this phase only.")] = None,
     reason: Annotated[Reason | None, Query(description="With this reason only.")] = None,
     label: Annotated[
-        list[str] | None, Query(max_length=10, description="`key=value`, repeated: with all of these labels only.")
+        list[Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[^=]+=", "maxLength": LABEL_LENGTH})]] | None,
+        Query(max_length=10, description="`key=value`, repeated: with all of these labels only."),
     ] = None,
     limit: Annotated[
         int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
@@ -226,7 +209,7 @@ def _label(text: str) -> tuple[str, str]:
     responses={
         200: {"model": ExecutionResource, "description": "The execution"},
         304: {"description": "Unchanged since If-None-Match"},
-        **failures(404),
+        **failures(404, 412),
     },
 )
 async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
@@ -242,9 +225,7 @@ def _tagged(execution: NotebookExecution, request: Request) -> Response:
     body = json.dumps(execution_document(execution), ensure_ascii=False, separators=(",", ":")).encode()
     etag = f'"{sha256_hex(body)[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag_matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return unread(request, etag, headers["Cache-Control"]) or Response(body, media_type="application/json", headers=headers)
 
 
 @router.post(
@@ -269,7 +250,6 @@ async def cancel_execution(execution_id: ExecutionId, caller: CallerDep, parts: 
 async def rerun_execution(
     *,
     execution_id: ExecutionId,
-    request: Request,
     caller: CallerDep,
     parts: ServicesDep,
     key: IdempotencyKey,
@@ -279,23 +259,8 @@ async def rerun_execution(
     ] = "same",
 ) -> Response:
     """Create a new execution with the parameters, inputs and limits of an earlier one."""
-    earlier = await parts.executions.find(caller, execution_id)
-    spec = earlier.spec
-    await _require_inputs(parts, spec.inputs)
-    resolved = earlier.status.resolved
-    ran = spec.notebook.version or (None if resolved is None else resolved.version)
-    wanted = NotebookRef(name=spec.notebook.name, version=ran if version == "same" else None)
-    labels = {name: value for name, value in earlier.metadata.labels.items() if not name.startswith("podbook.dev/")}
-    again = spec.model_copy(update={"notebook": wanted, "cancel": False, "submitted_by": None})
-    return await _create(parts, caller, request, Wish(again, labels, key=key), wait, dry_run=False)
-
-
-async def _require_inputs(parts: Services, inputs: list[InputFile]) -> None:
-    missing = [item.name for item in inputs if not await parts.results.exists(input_key(item.sha256))]
-    if missing:
-        raise ProblemError(
-            409, Code.INVALID_INPUTS, f"the input files {', '.join(missing)} are no longer stored; create a new execution with them"
-        )
+    creation = await parts.runs.rerun(caller, execution_id, version="current" if version == "current" else "same", key=key)
+    return created_response(await parts.runs.settled(creation, wait or 0), wait=wait)
 
 
 @router.delete(

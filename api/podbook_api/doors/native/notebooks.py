@@ -1,23 +1,24 @@
 """Notebooks: listed, read, published, removed."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 
-from podbook_api.auth.keys import Caller
-from podbook_api.doors.bodies import is_json, media_type_of
-from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep, failures
-from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionList
-from podbook_api.doors.openapi import NotebookSchema
-from podbook_api.doors.preferences import etag_matches
+from podbook_api.doors.bodies import is_json
+from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
+from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures, unread
+from podbook_api.doors.forms import form_parts
+from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionEntry, VersionList, notebook_resource
+from podbook_api.doors.native.openapi import notebook_schema, one_notebook
+from podbook_api.doors.native.paths import PREFIX
 from podbook_api.doors.problems import Code, ProblemError
-from podbook_api.services.catalogue import Published, notebook_etag
+from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.publication import Submission
 from podbook_core.notebook.versions import Asset
 
-__all__ = ["notebook_schema", "router"]
+__all__ = ["notebook_etag", "router"]
 
 router = APIRouter(prefix="/v1/notebooks", tags=["notebooks"])
 MAX_ASSET_FILES = 1000
@@ -65,8 +66,13 @@ async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
     return JSONResponse({"items": [_document(item) for item in items]})
 
 
-def _document(item: NotebookResource) -> dict[str, Any]:
-    return item.model_dump(mode="json", by_alias=True, exclude_none=True)
+def notebook_etag(version: str) -> str:
+    """The entity tag of a notebook: its current version, quoted."""
+    return f'"{version}"'
+
+
+def _document(found: Published | Broken) -> dict[str, Any]:
+    return notebook_resource(found).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @router.get(
@@ -77,16 +83,17 @@ def _document(item: NotebookResource) -> dict[str, Any]:
     responses={
         200: {"model": NotebookResource, "description": "The notebook"},
         304: {"description": "Unchanged since If-None-Match"},
-        **failures(404),
+        **failures(404, 412),
     },
 )
 async def get_notebook(notebook: NotebookName, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """Read what a notebook takes and gives, and which version is current. The ETag is that version."""
-    found = await parts.notebooks.resource(caller, notebook)
-    headers = {} if found.version is None else {"ETag": notebook_etag(found.version), "Cache-Control": "private, no-cache"}
-    if found.version is not None and etag_matches(request.headers.get("if-none-match", ""), notebook_etag(found.version)):
-        return Response(status_code=304, headers=headers)
-    return JSONResponse(_document(found), headers=headers)
+    found = await parts.notebooks.look(caller, notebook)
+    if isinstance(found, Broken):
+        return JSONResponse(_document(found))
+    etag = notebook_etag(found.version.version)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    return unread(request, etag, headers["Cache-Control"]) or JSONResponse(_document(found), headers=headers)
 
 
 @router.put(
@@ -114,22 +121,24 @@ async def publish_notebook(
 
     The body is the notebook alone, or a form with the parts notebook, contract, assets and models.
     """
-    _require(caller, notebook, "write")
+    parts.notebooks.permit_writing(caller, notebook)
     if if_none_match is not None and if_none_match.strip() != "*":
         raise ProblemError(422, Code.INVALID_REQUEST, "If-None-Match can only be * here: publish only what is not there yet")
     expected = None if if_match is None else "*" if if_match.strip() == "*" else if_match.strip().removeprefix("W/").strip('"')
     submission = await _read_submission(request)
-    found, new = await parts.notebooks.publish(notebook, submission, if_match=expected, if_none_match=if_none_match is not None)
-    headers = {"ETag": notebook_etag(found.version or "")}
+    found, new = await parts.notebooks.publish(
+        caller, notebook, submission, if_match=expected, if_none_match=if_none_match is not None
+    )
+    headers = {"ETag": notebook_etag(found.version.version)}
     if new:
-        headers["Location"] = f"/v1/notebooks/{notebook}"
+        headers["Location"] = f"{PREFIX}/notebooks/{notebook}"
     return JSONResponse(_document(found), status_code=201 if new else 200, headers=headers)
 
 
 async def _read_submission(request: Request) -> Submission:
-    media_type = media_type_of(request)
+    media_type, limit = media_type_of(request), limits_of(request).upload
     if is_json(media_type):
-        return Submission(await request.body())
+        return Submission(await read_body(request, limit))
     if media_type != "multipart/form-data":
         raise ProblemError(
             415,
@@ -137,12 +146,8 @@ async def _read_submission(request: Request) -> Submission:
             f"{media_type} is not understood here; send application/x-ipynb+json or multipart/form-data",
         )
     parts: dict[str, list[tuple[str, bytes]]] = {}
-    async with request.form(max_files=MAX_ASSET_FILES, max_fields=20, max_part_size=1024 * 1024) as form:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                parts.setdefault(name, []).append((value.filename or "", await value.read()))
-            else:
-                parts.setdefault(name, []).append(("", value.encode()))
+    async for part, content in form_parts(request, limit=limit, max_files=MAX_ASSET_FILES):
+        parts.setdefault(part.name, []).append((part.filename or "", b"".join([chunk async for chunk in content])))
     if unknown := sorted(set(parts) - {"notebook", "contract", "assets", "models"}):
         raise ProblemError(
             422,
@@ -163,11 +168,6 @@ async def _read_submission(request: Request) -> Submission:
     )
 
 
-def _require(caller: Caller, notebook: str, action: str) -> None:
-    if not caller.may("notebooks", notebook, action):
-        raise ProblemError(403, Code.FORBIDDEN, f"this key lacks the scope notebooks/{notebook}/{action}")
-
-
 @router.delete(
     "/{notebook}",
     operation_id="unpublish_notebook",
@@ -178,8 +178,7 @@ def _require(caller: Caller, notebook: str, action: str) -> None:
 )
 async def unpublish_notebook(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
     """Take a notebook out of the catalogue. Executions that wait still run, and results stay."""
-    _require(caller, notebook, "write")
-    await parts.notebooks.unpublish(notebook)
+    await parts.notebooks.unpublish(caller, notebook)
     return Response(status_code=204)
 
 
@@ -193,7 +192,14 @@ async def unpublish_notebook(notebook: NotebookName, caller: CallerDep, parts: S
 async def list_versions(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
     """List every stored version of a notebook, newest first."""
     items = await parts.notebooks.versions(caller, notebook)
-    return JSONResponse({"items": [item.model_dump(mode="json", by_alias=True) for item in items]})
+    return JSONResponse(
+        {
+            "items": [
+                VersionEntry(version=item.version, published=item.published, current=item.current).model_dump(mode="json")
+                for item in items
+            ]
+        }
+    )
 
 
 @router.get(
@@ -206,15 +212,8 @@ async def list_versions(notebook: NotebookName, caller: CallerDep, parts: Servic
         **failures(404, 409),
     },
 )
-async def get_notebook_openapi(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
+async def get_notebook_openapi(notebook: NotebookName, caller: CallerDep, parts: ServicesDep, documents: DocumentsDep) -> Response:
     """Read the OpenAPI document of one notebook: how to call it, and how to read its executions."""
-    await parts.notebooks.resource(caller, notebook)
-    found = await parts.notebooks.current(notebook)
-    return Response(parts.documents.of(notebook_schema(found)), media_type="application/json")
-
-
-def notebook_schema(published: Published) -> NotebookSchema:
-    """What the OpenAPI document needs of a published notebook. Pure."""
-    version, contract = published.version, published.version.contract
-    title = contract.title or (published.info.title if published.info else None)
-    return NotebookSchema(version.name, version.version, title, contract.description, contract.input, contract.output)
+    await parts.notebooks.look(caller, notebook)
+    schema = notebook_schema(await parts.notebooks.current(notebook))
+    return Response(documents.of(schema, partial(one_notebook, schema)), media_type="application/json")

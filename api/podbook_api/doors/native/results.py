@@ -1,21 +1,25 @@
 """What an execution left, and how it is followed."""
 
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ValidationError
-from sse_starlette import EventSourceResponse
 
 from podbook_api.doors.bodies import invalid_body, read_json
-from podbook_api.doors.dependencies import CallerDep, ExecutionId, ReaderDep, ServicesDep, failures
+from podbook_api.doors.dependencies import CallerDep, ExecutionId, ServicesDep, failures, unread
+from podbook_api.doors.event_stream import EventStream
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
+from podbook_api.doors.native.paths import execution_path, link_url
+from podbook_api.doors.native.readers import AccessDep, ReaderDep
+from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.following import State, state_id
 from podbook_api.services.results import Artifact
 from podbook_core.store.keys import FILES_FOLDER
 
-__all__ = ["SANDBOX", "artifact_response", "router"]
+__all__ = ["SANDBOX", "artifact_response", "output_response", "router"]
 
 router = APIRouter(prefix="/v1/executions/{execution_id}", tags=["results"])
 
@@ -24,8 +28,9 @@ SANDBOX = (
     "img-src data: blob:; font-src data:"
 )
 """Content-Security-Policy of everything a notebook made: it may run scripts that came with it, and reach nothing."""
-HEARTBEAT_SECONDS = 15
 _PRIVATE = "private, no-cache"
+_OUTPUT = {"media_type": "application/json", "disposition": "inline"}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since If-None-Match"}}
 
 
 def _binary(media_type: str) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def artifact_response(artifact: Artifact, *, media_type: str | None = None, disp
         "Content-Security-Policy": SANDBOX,
         "Content-Disposition": disposition or f"attachment; filename*=UTF-8''{quote(filename)}",
         "Cache-Control": _PRIVATE,
-        "ETag": f'"{recorded.sha256}"',
+        "ETag": _etag(artifact),
     }
     kind = media_type or recorded.media_type
     if isinstance(artifact.content, bytes):
@@ -53,11 +58,35 @@ def artifact_response(artifact: Artifact, *, media_type: str | None = None, disp
     return response
 
 
+async def read_artifact(
+    request: Request, artifact: Artifact, *, media_type: str | None = None, disposition: str | None = None
+) -> Response:
+    """A result as the answer to a request to read it, unless the request's own conditions say that it need not be sent.
+
+    Raises:
+        ProblemError: 412.
+    """
+    kept = False
+    try:
+        answer = unread(request, _etag(artifact), _PRIVATE)
+        kept = answer is None
+        return answer or artifact_response(artifact, media_type=media_type, disposition=disposition)
+    finally:
+        if not kept and isinstance(artifact.content, AsyncGenerator):
+            # Only a generator that has begun gives back what it holds when it is closed.
+            await anext(artifact.content, b"")
+            await artifact.content.aclose()
+
+
+def _etag(artifact: Artifact) -> str:
+    return f'"{artifact.recorded.sha256}"'
+
+
 def output_response(output: Artifact | None) -> Response:
     """The output of a run that succeeded; null when the notebook saved none."""
     if output is None:
         return Response(b"null", media_type="application/json", headers={"Cache-Control": _PRIVATE})
-    return artifact_response(output, media_type="application/json", disposition="inline")
+    return artifact_response(output, **_OUTPUT)
 
 
 @router.get(
@@ -67,13 +96,15 @@ def output_response(output: Artifact | None) -> Response:
     response_model=None,
     responses={
         200: {"description": "The notebook's output", "content": {"application/json": {"schema": {}}}},
-        **failures(404, 409, 424, 502, 504),
+        **_UNCHANGED,
+        **failures(404, 409, 412, 424, 502, 504),
     },
 )
-async def get_output(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_output(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read what the notebook saved with save_output; of a failed run, why it failed."""
     execution = await parts.executions.find(caller, execution_id)
-    return output_response(await parts.results.output(execution))
+    output = await parts.results.output(execution)
+    return output_response(None) if output is None else await read_artifact(request, output, **_OUTPUT)
 
 
 @router.get(
@@ -81,13 +112,13 @@ async def get_output(execution_id: ExecutionId, caller: ReaderDep, parts: Servic
     operation_id="get_html",
     summary="Read the notebook as HTML",
     response_model=None,
-    responses={200: {"description": "The executed notebook", **_binary("text/html")}, **failures(404, 409, 502)},
+    responses={200: {"description": "The executed notebook", **_binary("text/html")}, **_UNCHANGED, **failures(404, 409, 412, 502)},
 )
-async def get_html(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_html(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook as HTML, also of a failed run. It is untrusted, and comes sandboxed."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(
-        await parts.results.artifact(execution, "html"), media_type="text/html; charset=utf-8", disposition="inline"
+    return await read_artifact(
+        request, await parts.results.artifact(execution, "html"), media_type="text/html; charset=utf-8", disposition="inline"
     )
 
 
@@ -96,13 +127,17 @@ async def get_html(execution_id: ExecutionId, caller: ReaderDep, parts: Services
     operation_id="get_report",
     summary="Read the HTML without inputs",
     response_model=None,
-    responses={200: {"description": "The executed notebook without its code", **_binary("text/html")}, **failures(404, 409, 502)},
+    responses={
+        200: {"description": "The executed notebook without its code", **_binary("text/html")},
+        **_UNCHANGED,
+        **failures(404, 409, 412, 502),
+    },
 )
-async def get_report(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_report(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook as HTML without code cells' inputs."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(
-        await parts.results.artifact(execution, "report"), media_type="text/html; charset=utf-8", disposition="inline"
+    return await read_artifact(
+        request, await parts.results.artifact(execution, "report"), media_type="text/html; charset=utf-8", disposition="inline"
     )
 
 
@@ -111,12 +146,17 @@ async def get_report(execution_id: ExecutionId, caller: ReaderDep, parts: Servic
     operation_id="get_executed_notebook",
     summary="Read the executed notebook",
     response_model=None,
-    responses={200: {"description": "The notebook", **_binary("application/x-ipynb+json")}, **failures(404, 409, 502)},
+    responses={
+        200: {"description": "The notebook", "content": {"application/x-ipynb+json": {"schema": {"type": "object"}}}},
+        **_UNCHANGED,
+        **failures(404, 409, 412, 502),
+    },
 )
-async def get_executed_notebook(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_executed_notebook(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook, also the partial one of a failed run."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(
+    return await read_artifact(
+        request,
         await parts.results.artifact(execution, "notebook"),
         media_type="application/x-ipynb+json",
         disposition=f'attachment; filename="{execution.name}.ipynb"',
@@ -130,16 +170,17 @@ async def get_executed_notebook(execution_id: ExecutionId, caller: ReaderDep, pa
     response_model=None,
     responses={
         200: {"description": "What the notebook printed", "content": {"text/plain": {"schema": {"type": "string"}}}},
-        **failures(404, 502),
+        **_UNCHANGED,
+        **failures(404, 412, 502),
     },
 )
-async def get_logs(execution_id: ExecutionId, caller: ReaderDep, parts: ServicesDep) -> Response:
+async def get_logs(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read what the notebook printed: the newest part (at most 1 MiB) while it runs, all that was kept afterwards."""
     execution = await parts.executions.find(caller, execution_id)
     text = await parts.results.log(execution)
     if isinstance(text, bytes):
         return Response(text, media_type="text/plain", headers={"Cache-Control": _PRIVATE})
-    return artifact_response(text, media_type="text/plain; charset=utf-8", disposition="inline")
+    return await read_artifact(request, text, media_type="text/plain; charset=utf-8", disposition="inline")
 
 
 @router.get(
@@ -158,7 +199,7 @@ async def list_files(execution_id: ExecutionId, caller: CallerDep, parts: Servic
             "size": item.size,
             "sha256": item.sha256,
             "mediaType": item.media_type,
-            "href": f"/v1/executions/{execution.name}/files/{quote(path)}",
+            "href": f"{execution_path(execution.name)}/files/{quote(path)}",
         }
         for item in await parts.results.files(execution)
     ]
@@ -170,17 +211,23 @@ async def list_files(execution_id: ExecutionId, caller: CallerDep, parts: Servic
     operation_id="get_file",
     summary="Read an output file",
     response_model=None,
-    responses={200: {"description": "The file", **_binary("application/octet-stream")}, **failures(404, 409, 502)},
+    responses={
+        200: {"description": "The file", **_binary("application/octet-stream")},
+        **_UNCHANGED,
+        **failures(404, 409, 412, 502),
+    },
 )
 async def get_file(
+    *,
     execution_id: ExecutionId,
     path: Annotated[str, Path(max_length=512, description="Path below $PODBOOK_OUTPUT_DIR.")],
+    request: Request,
     caller: ReaderDep,
     parts: ServicesDep,
 ) -> Response:
     """Read a file the notebook published. It is untrusted: sandboxed, and for saving."""
     execution = await parts.executions.find(caller, execution_id)
-    return artifact_response(await parts.results.file(execution, path))
+    return await read_artifact(request, await parts.results.file(execution, path))
 
 
 @router.get(
@@ -191,24 +238,35 @@ async def get_file(
     responses={
         200: {"description": "Server-Sent Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
         204: {"description": "The caller has seen the end; there is nothing more to follow"},
-        **failures(404),
+        **failures(404, 429),
     },
 )
 async def get_events(
     execution_id: ExecutionId,
-    caller: ReaderDep,
+    granted: AccessDep,
     parts: ServicesDep,
     last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event seen.")] = None,
 ) -> Response:
     """Follow an execution: `status` and `progress` events, the present state first, and `end` as the last one.
 
-    Ids derive from the state, so a stream can be resumed at any replica.
+    Ids derive from the state, so a stream can be resumed at any replica. It ends within seconds, without `end`, once the key or the link
+    it was opened with is no longer good.
     """
-    execution = await parts.executions.find(caller, execution_id)
+    execution = await parts.executions.find(granted.caller, execution_id)
     present = State(execution, execution.status.progress)
     if present.final and last_event_id == state_id(present):
         return Response(status_code=204)  # tells an EventSource to stop reconnecting (HTML, section 9.2)
-    return EventSourceResponse(parts.events.stream(execution, last_event_id), ping=HEARTBEAT_SECONDS)
+    most = parts.context.settings.max_event_streams_per_key
+    place = parts.events.take_place(granted.holder, most=most)
+    if place is None:
+        raise ProblemError(
+            429,
+            Code.TOO_MANY_STREAMS,
+            f"{most} event streams are open with this key or link; close some, or read executions now and then instead",
+            headers={"Retry-After": "5"},
+        )
+    events = parts.events.stream(execution, last_event_id, allowed=granted.holds)
+    return EventStream(events, place)
 
 
 @router.post(
@@ -224,16 +282,10 @@ async def get_events(
 )
 async def create_link(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """Make a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
+    execution = await parts.executions.find(caller, execution_id)
     try:
         wanted = LinkRequest.model_validate(await read_json(request))
     except ValidationError as error:
         raise invalid_body(error) from None
-    execution = await parts.executions.find(caller, execution_id)
-    now = parts.context.clock()
-    expires = int(now.timestamp()) + wanted.expires_in_seconds
-    signature = parts.context.links.sign(execution.name, wanted.artifact, expires)
-    query = urlencode({"expires": expires, "signature": signature})
-    moment = now.fromtimestamp(expires, tz=now.tzinfo).isoformat().replace("+00:00", "Z")
-    return JSONResponse(
-        {"url": f"/v1/executions/{execution.name}/{quote(wanted.artifact)}?{query}", "expires": moment}, status_code=201
-    )
+    link = parts.links.sign(execution, wanted.artifact, seconds=wanted.expires_in_seconds)
+    return JSONResponse({"url": link_url(link), "expires": link.until.isoformat().replace("+00:00", "Z")}, status_code=201)

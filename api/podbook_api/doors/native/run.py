@@ -5,13 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from podbook_api.doors.bodies import read_run_body
-from podbook_api.doors.dependencies import CallerDep, IdempotencyKey, NotebookName, PreferredWait, Services, ServicesDep, failures
+from podbook_api.doors.dependencies import CallerDep, IdempotencyKey, NotebookName, PreferredWait, ServicesDep, failures
 from podbook_api.doors.native.documents import ExecutionResource
-from podbook_api.doors.native.executions import created_response, form_wish, submit
+from podbook_api.doors.native.executions import create_request, created_response
+from podbook_api.doors.native.openapi import form_content
+from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.native.results import artifact_response, output_response
-from podbook_api.doors.openapi import form_content
 from podbook_api.doors.preferences import chosen_file
-from podbook_api.services.create import Submitted
+from podbook_api.services.bundle import Services
 from podbook_api.services.executions import is_settled
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason
@@ -68,21 +69,24 @@ async def run(
     `Accept` names, and only one, the response is that file. After 30 seconds (or what `Prefer: wait=N` says) the response is 202 and
     the run goes on.
     """
+    parts.runs.permit(caller, notebook)
     async with read_run_body(request, input_name=input_name) as received:
-        submitted = await submit(parts, caller, await form_wish(parts, caller, notebook, received, key), request)
+        creation = await parts.runs.create(caller, await create_request(parts, notebook, received, key))
     wait = DEFAULT_WAIT_SECONDS if preferred is None else preferred
-    execution = await parts.executions.wait(submitted.execution, wait) if wait else submitted.execution
+    creation = await parts.runs.settled(creation, wait)
+    execution = creation.execution
     if not is_settled(execution):
-        response: Response = created_response(Submitted(execution, submitted.replayed), wait=preferred)
+        response: Response = created_response(creation, wait=preferred)
         response.status_code = 202
         return response
+    # Whatever the answer is, a failed run's too: what was asked for beside the output has been done.
+    request.state.answer_headers = {
+        "Podbook-Execution": execution.name,
+        **({"Preference-Applied": f"wait={wait}"} if preferred is not None else {}),
+        **({"Idempotency-Replayed": "true"} if creation.replayed else {}),
+    }
     response = await _result(parts, execution, request.headers.get("accept", ""))
-    response.headers["Podbook-Execution"] = execution.name
     response.headers["Link"] = _link_header(execution, await parts.results.files(execution))
-    if preferred is not None:
-        response.headers["Preference-Applied"] = f"wait={wait}"
-    if submitted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
@@ -97,7 +101,7 @@ async def _result(parts: Services, execution: NotebookExecution, accept: str) ->
 
 def _link_header(execution: NotebookExecution, files: list[Any]) -> str:
     """Where the execution, its renderings and its first files are (RFC 8288)."""
-    base = f"/v1/executions/{execution.name}"
+    base = execution_path(execution.name)
     results = execution.status.results
     links = [f'<{base}>; rel="describedby"']
     if results is not None and results.html is not None:
