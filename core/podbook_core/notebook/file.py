@@ -79,7 +79,8 @@ def language_of(metadata: Mapping[str, Any]) -> str:
 
 def _document(data: bytes) -> dict[str, Any]:
     try:
-        raw = json.loads(data)
+        # Some editors write a byte order mark; the standard of JSON lets a reader pass over it.
+        raw = json.loads(data.decode("utf-8-sig"))
         if nested_too_deeply(raw, MAX_FILE_NESTING):
             raise RecursionError
     except RecursionError:

@@ -22,6 +22,7 @@ from podbook_core.execution.reasons import INTERRUPTED, Reason
 from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
 from podbook_runner.cells.log import RunLog
 from podbook_runner.cells.mime_bundle import valid_bundle
+from podbook_runner.cells.plain_traceback import plain_traceback
 from podbook_runner.cells.state import Execution
 from podbook_runner.kernel.session import KernelSession, close_session, open_session
 from podbook_runner.lazy_import import imported_late
@@ -235,6 +236,8 @@ async def _run_cell(execution: Execution, client: _Client, cell: NotebookNode, i
             execution.log.line(f"cell {index} ended the notebook early with SystemExit")
             return Outcome(Reason.SUCCEEDED, "")
         ename, evalue = str(error.ename), str(error.evalue)
+        shown = [output.traceback for output in cell.outputs if output.output_type == "error"]
+        execution.traceback = plain_traceback("\n".join(map(str, shown[-1]))) if shown else ""
         return Outcome(Reason.CELL_FAILED, f"{ename}: {evalue}", CellError(index, ename, evalue))
     if execution.stop.cause is Cause.OUTPUT_LIMIT:
         # The cell was faster than the kill; its output is cut all the same.
