@@ -123,7 +123,7 @@ def test_a_traceback_without_colours_and_of_bounded_length() -> None:
 
 
 def test_a_progress_bar_leaves_its_last_state_in_log_and_notebook(runner: Runner) -> None:
-    bar = "import sys\nprint('START')\nfor n in range(20_001):\n    sys.stderr.write(f'\\r{n:5} of 20000 {\"#\" * 100}')\n    n % 500 or sys.stderr.flush()"
+    bar = "import sys\nprint('START', flush=True)\nfor n in range(20_001):\n    sys.stderr.write(f'\\r{n:5} of 20000 {\"#\" * 100}')\n    n % 500 or sys.stderr.flush()"
     done = runner.run(notebook(bar, OK), html=True)
     assert done.exit_code == ExitCode.SUCCEEDED
     log = done.text("log.txt")
