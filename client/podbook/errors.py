@@ -65,7 +65,7 @@ class ExecutionFailed(PodbookError):  # noqa: N818 - what a caller catches by th
         execution: its id.
         reason: why, one CamelCase word (see the reasons table), such as ``CellFailed``.
         message: the reason in a sentence.
-        cell: index of the cell that failed, counted from 0; None where no cell did.
+        cell: index of the cell that failed in the notebook as it was published, counted from 0; None where none of its cells did.
         ename: name of the exception, as ``ValueError``; None where there was none.
         evalue: its message.
     """

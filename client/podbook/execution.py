@@ -18,7 +18,7 @@ _ENDED = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a notebook is, in code cells."""
+    """How far a notebook is, in code cells of the notebook as it was published."""
 
     completed: int
     total: int

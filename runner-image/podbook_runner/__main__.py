@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         try:
             task = Task.from_json(options.task.read_bytes())
         except OSError as error:
-            problem = f"the task file {options.task} cannot be read: {error.strerror or error}"
+            problem = f"the task file cannot be read: {error.strerror or type(error).__name__}"
         except InvalidTaskError as error:
             problem = str(error)
     if task is None:
@@ -88,11 +88,11 @@ def _lock(path: Path) -> str | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return f"another runner holds the lock {path}"
+        return "another runner holds the lock of this attempt"
     except OSError as error:
-        return f"the lock file {path} cannot be used: {error.strerror or error}"
+        return f"the lock file cannot be used: {error.strerror or type(error).__name__}"
     if os.fstat(descriptor).st_size:
-        return f"the lock {path} was used before: this attempt has ended or was given up"
+        return "the lock was used before: this attempt has ended or was given up"
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return None
 

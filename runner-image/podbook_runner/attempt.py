@@ -116,6 +116,7 @@ class Attempt:
         with self.stop.raising():
             self._fetch(task.notebook, _SOURCE, "the notebook")
         facts = document.parse_notebook(_SOURCE.read_bytes())
+        document.remove_byte_order_mark(_SOURCE)
         self._published_cells = facts.cells
         spec = find_kernelspec(facts.kernel, facts.language, kernel_folders())
         if (facts.kernel or "").lower() != spec.name.lower():
@@ -209,7 +210,7 @@ class Attempt:
             outcome = execute(self._execution, _SOURCE, task.parameters)
         finally:
             watch.close()
-        self._log.line("the cells ended: " + outcome.outcome)
+        self._log.line("\n".join(filter(None, ["the cells ended: " + outcome.outcome, self._execution.traceback])))
         return outcome
 
     def _progress(self) -> Progress | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.notebook_file import SAVE, notebook_file
+from tests.notebook_file import SAVE, code_cell, notebook_document, notebook_file
 
 IPYNB = {"Content-Type": "application/x-ipynb+json"}
 SUM = notebook_file(["a = 1\nb = 2", SAVE + "import helper\nsave({'sum': helper.add(a, b)})"])
@@ -120,6 +120,48 @@ def test_hostile_contracts_are_refused_with_their_place(
     assert client.get(draft).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["class", "from", "a.b", "start-date", "2nd", ""])
+@pytest.mark.parametrize("schema", ["properties", "required"])
+def test_a_name_that_no_variable_can_have_is_refused_before_anything_starts(
+    client: httpx.Client, draft: str, name: str, schema: str
+) -> None:
+    named = {name: {}} if schema == "properties" else [name]
+    contract = json.dumps({"input": {"type": "object", schema: named}}).encode()
+    refused = client.put(draft, files=[("notebook", ("n.ipynb", SUM)), ("contract", ("c.json", contract))])
+    assert (refused.status_code, refused.json()["code"]) == (422, "InvalidContract")
+    assert refused.json()["errors"][0]["path"] == f"/input/properties/{name}"
+    assert "name of a variable" in refused.json()["errors"][0]["problem"]
+    client.put(draft, content=SUM, headers=IPYNB).raise_for_status()
+    call = client.post("/v1/run/draft", json={name: 1})
+    assert (call.status_code, call.json()["code"]) == (422, "InvalidParameters")
+    assert "Podbook-Execution" not in call.headers
+
+
+def test_a_notebook_of_another_language_has_the_names_of_that_language(client: httpx.Client, draft: str) -> None:
+    metadata = {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}
+    contract = b'{"input": {"properties": {"start.date": {}, "class": {}}}}'
+    document = json.dumps(notebook_document([code_cell("1")], metadata)).encode()
+    published = client.put(draft, files=[("notebook", ("n.ipynb", document)), ("contract", ("c.json", contract))])
+    assert published.status_code == 201, published.text
+    dry = client.post(f"{draft}/executions", params={"dryRun": True}, json={"parameters": {"start.date": 1, "class": 2}})
+    assert dry.status_code == 200, dry.text
+
+
+@pytest.mark.parametrize(
+    "name", ["myenv", "pythonjvsc74a57bd0e7370f93d1d0cde622a1f8e1c04877d8463912d04d973331ad4851f04de6915a", None]
+)
+def test_the_kernel_of_somebody_elses_editor_is_told_and_runs(client: httpx.Client, draft: str, name: str | None) -> None:
+    metadata = {} if name is None else {"kernelspec": {"name": name, "display_name": "mine"}}
+    published = client.put(draft, content=json.dumps(notebook_document([code_cell(SAVE + "save(7)")], metadata)), headers=IPYNB)
+    assert published.status_code == 201, published.text
+    listed = next(item for item in client.get("/v1/notebooks").json()["items"] if item["name"] == "draft")
+    for shown in (published.json(), listed, client.get(draft).json()):
+        assert len(shown["warnings"]) == 1
+        assert (name or "does not name a kernel") in shown["warnings"][0]
+        assert "python3" in shown["warnings"][0]
+    assert client.post("/v1/run/draft").json() == 7
+
+
 @pytest.mark.parametrize(
     ("paths", "globs", "problem"),
     [
@@ -128,6 +170,8 @@ def test_hostile_contracts_are_refused_with_their_place(
         (["../helper.py"], ["**"], "is no usable file name"),
         (["/etc/passwd"], ["**"], "is no usable file name"),
         (["a.py", "a.py"], ["*.py"], "was sent twice"),
+        (["a", "a/b"], ["**"], "needs a folder where a is a file"),
+        (["a/b/c", "a/b", "x"], ["**"], "needs a folder where a/b is a file"),
     ],
 )
 def test_assets_and_contract_must_agree(client: httpx.Client, draft: str, paths: list[str], globs: list[str], problem: str) -> None:

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from tests.notebook_file import SAVE, notebook_file
 
 from podbook_core.store.keys import record_key
 from podbook_core.upkeep.reindex import rebuild_index
@@ -109,6 +110,35 @@ def test_renderings_that_were_not_asked_for_are_not_there(client: httpx.Client) 
     assert "html" not in created.json()["links"]
     missing = client.get(f"{created.headers['Location']}/html")
     assert (missing.status_code, missing.json()["code"]) == (404, "ResultNotFound")
+
+
+def test_a_page_that_cannot_be_rendered_withholds_no_result(client: httpx.Client) -> None:
+    cells = [
+        "import os, pathlib; pathlib.Path(os.environ['PODBOOK_OUTPUT_DIR'], 'a.txt').write_text('kept')",
+        SAVE + "save({'made': 'all the same'})",
+        "from IPython.display import display\ndisplay({'text/markdown': '![x](attachment:nowhere.png)'}, raw=True)",
+    ]
+    torn = "/v1/notebooks/torn"
+    client.put(torn, content=notebook_file(cells), headers={"Content-Type": "application/x-ipynb+json"}).raise_for_status()
+    try:
+        answer = client.post("/v1/run/torn")
+        assert (answer.status_code, answer.json()) == (200, {"made": "all the same"})
+        base = f"/v1/executions/{answer.headers['Podbook-Execution']}"
+        status = client.get(base).json()["status"]
+        told = next(item for item in status["conditions"] if item["type"] == "PagesRendered")
+        assert (status["reason"], told["status"], told["reason"]) == ("Succeeded", "False", "RenderFailed")
+        for page in ("html", "report"):
+            problem = client.get(f"{base}/{page}")
+            assert (problem.status_code, problem.json()["code"]) == (424, "RenderFailed")
+            assert "missing attachment: nowhere.png" in problem.json()["detail"]
+            assert {client.get(link).status_code for link in problem.json()["links"].values()} == {200}
+        assert client.get(f"{base}/files/a.txt").text == "kept"
+        assert client.get(f"{base}/notebook").json()["nbformat"] == 4
+        rendered = client.post("/v1/notebooks/double/executions", json={"parameters": {"x": 1}}, headers={"Prefer": "wait=60"})
+        told = next(item for item in rendered.json()["status"]["conditions"] if item["type"] == "PagesRendered")
+        assert told["status"] == "True"
+    finally:
+        client.delete(torn)
 
 
 def test_the_log_of_a_running_notebook_can_be_read(client: httpx.Client) -> None:

@@ -2,15 +2,18 @@
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podbook_core.execution.manifest import AttemptManifest, Pages
 from podbook_core.execution.model import ErrorInfo, Progress, Resolved, Results, Status
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
-from podbook_core.execution.transitions import CONDITION_TYPES, Change, advance, mark_stored
+from podbook_core.execution.transitions import CONDITION_TYPES, Change, advance, change_at_end, mark_stored
+from podbook_core.execution.verdict import End
 
 from .builders import DIGEST, NOW
 
@@ -120,6 +123,40 @@ def test_stored_results_are_marked_once_it_has_ended() -> None:
     assert advance(stored, Change(Reason.CELL_FAILED), generation=2, now=NOW) == stored
 
 
+@pytest.mark.parametrize(
+    ("pages", "status", "reason"), [(Pages(True), "True", "Rendered"), (Pages(False, "no such picture"), "False", "RenderFailed")]
+)
+def test_the_pages_have_a_condition_of_their_own_and_change_no_end(pages: Pages, status: str, reason: str) -> None:
+    ended = change_at_end(End(Reason.SUCCEEDED, ""), manifest(pages))
+    finished = advance(Status(), ended, generation=1, now=NOW)
+    stored = mark_stored(finished, Results(output="key"), now=NOW + timedelta(seconds=1))
+    for state in (finished, stored):
+        condition = state.condition("PagesRendered")
+        assert condition is not None
+        assert (condition.status, condition.reason, condition.message) == (status, reason, pages.message)
+        assert condition.last_transition_time == NOW
+        assert (state.phase, state.reason) == (Phase.SUCCEEDED, Reason.SUCCEEDED)
+
+
+def test_without_pages_there_is_no_condition_of_pages() -> None:
+    for left in (None, manifest(None)):
+        finished = advance(Status(), change_at_end(End(Reason.SUCCEEDED, ""), left), generation=1, now=NOW)
+        assert finished.condition("PagesRendered") is None
+
+
+def test_a_manifest_that_counts_more_cells_than_there_are_shows_no_more_than_all() -> None:
+    for completed, total, shown in ((3, 2, (2, 2)), (1, 2, (1, 2))):
+        progress = change_at_end(
+            End(Reason.SUCCEEDED, ""), replace(manifest(None), cells_completed=completed, cells_total=total)
+        ).progress
+        assert progress is not None
+        assert (progress.completed, progress.total) == shown
+
+
+def manifest(pages: Pages | None) -> AttemptManifest:
+    return AttemptManifest("u", "a", "Succeeded", "", None, "", "", 1.0, 0, 0, (), "0.2.0", pages)
+
+
 def test_the_largest_status_stays_within_sixteen_kibibytes() -> None:
     wide = "\U0001f600"  # four bytes of UTF-8
     key = "executions/" + "u" * 36 + "/attempts/" + "p" * 36 + "/report-no-input.html"
@@ -134,6 +171,7 @@ def test_the_largest_status_stays_within_sixteen_kibibytes() -> None:
         progress=Progress(completed=1000000, total=1000000),
         resolved=Resolved(version=DIGEST, parameters_digest=DIGEST, image="i" * 512, profile="p" * 63, timeout_seconds=1),
         error=ErrorInfo(cell=1, ename="E" * 256, evalue=wide * 1024),
+        pages=Pages(False, wide * 1024),
     )
     status = advance(Status(), change, generation=1, now=NOW)
     stored = mark_stored(status, Results(notebook=key, html=key, report=key, output=key, log=key, record=key), now=NOW)

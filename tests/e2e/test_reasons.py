@@ -42,7 +42,6 @@ CASES = {
     "an endless loop": Case("endless", "TimedOut", "", 504, {"timeoutSeconds": 8}, partial="round and round"),
     "the output breaks its contract": Case("breaking", "InvalidOutput", "total", 424, partial="many"),
     "a kernel the image does not have": Case("foreign", "InvalidNotebook", "klingon", 424, partial="nuqneH", page=False),
-    "a page that cannot be rendered": Case("torn", "RenderFailed", "nowhere.png", 424, partial="ran all the same", page=False),
     "an image that cannot be pulled": Case(
         "quick", "ImagePullFailed", "podbook-not-there", 503, {"profile": "no-image", "startTimeoutSeconds": 10}, {"number": 1}
     ),
@@ -139,6 +138,18 @@ def test_a_queue_that_does_not_move(podbook: Installation) -> None:
         podbook.discard(first)
 
 
+def test_a_page_that_cannot_be_rendered_withholds_nothing_else(podbook: Installation) -> None:
+    name = podbook.submit("torn", {})["id"]
+    status = podbook.ended(name)["status"]
+    assert (status["phase"], status["reason"]) == ("Succeeded", "Succeeded")
+    told = next(item for item in status["conditions"] if item["type"] == "PagesRendered")
+    assert (told["status"], told["reason"]) == ("False", "RenderFailed")
+    assert "nowhere.png" in told["message"]
+    for page in ("html", "report"):
+        assert podbook.http.get(f"/v1/executions/{name}/{page}").status_code == 424
+    assert "ran all the same" in podbook.http.get(f"/v1/executions/{name}/notebook").text
+
+
 def test_a_runner_that_is_killed(podbook: Installation) -> None:
     if not podbook.environment.native:
         pytest.skip("the runner is no process of this machine; CLUSTER=native proves it")
@@ -147,9 +158,9 @@ def test_a_runner_that_is_killed(podbook: Installation) -> None:
         podbook.until_reason(name, "Running")
         kill_runner(podbook, name)
     once, retried = (podbook.ended(name)["status"] for name in names)
-    assert (once["reason"], once["attempts"]) == ("RunnerCrashed", 1)
-    assert "exit code 137" in once["message"]
-    assert podbook.http.get(f"/v1/executions/{names[0]}/output").status_code == 503
+    assert (once["reason"], once["attempts"]) == ("KernelDied", 1)
+    assert "SIGKILL" in once["message"]
+    assert podbook.http.get(f"/v1/executions/{names[0]}/output").status_code == 424
     assert (retried["reason"], retried["attempts"]) == ("Succeeded", 2)
 
 

@@ -54,17 +54,19 @@ def test_an_end_nobody_saw_is_tried_again_up_to_five_times() -> None:
     assert last.reason is Reason.EVICTED
 
 
-def test_an_end_before_our_eyes_by_a_signal_is_the_notebooks() -> None:
-    killed = verdict(None, exit_code=-9)
-    assert isinstance(killed, End)
-    assert killed.reason is Reason.KERNEL_DIED
-    assert isinstance(verdict(None, exit_code=-9, retries=1), Again)
-
-
 def test_an_end_before_our_eyes_without_a_word_is_runner_crashed() -> None:
     crashed = verdict(None, exit_code=1)
     assert isinstance(crashed, End)
     assert crashed.reason is Reason.RUNNER_CRASHED
+    assert isinstance(verdict(None, exit_code=1, retries=1), Again)
+
+
+def test_a_runner_killed_before_our_eyes_by_nobody_we_know_was_killed_by_its_notebook() -> None:
+    killed = verdict(None, exit_code=-9)
+    assert isinstance(killed, End)
+    assert killed.reason is Reason.KERNEL_DIED
+    assert "SIGKILL" in killed.message
+    assert isinstance(verdict(None, exit_code=-9, retries=1), Again)
 
 
 def test_a_run_past_every_clock_has_timed_out() -> None:

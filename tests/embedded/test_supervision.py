@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,13 +81,13 @@ async def test_a_notebook_that_kills_its_runner_is_to_blame_and_leaves_no_proces
     created = await backend.create(new_execution("killer"))
     ended = await settle(backend, created.name)
     assert ended.status.reason is Reason.KERNEL_DIED
-    assert "killed by SIGKILL" in ended.status.message
+    assert "SIGKILL" in ended.status.message
     assert processes_of(created.uid) == []
     record = record_of(store, created)
     assert record.execution.status.reason is Reason.KERNEL_DIED
     log = record.find("log.txt")
     assert log is not None
-    assert b"killed by SIGKILL" in store.get(log.key, if_match=log.etag, limit=2**30).data
+    assert b"SIGKILL" in store.get(log.key, if_match=log.etag, limit=2**30).data
 
 
 async def test_a_crashed_runner_is_tried_again_within_retries(
@@ -101,6 +102,42 @@ async def test_a_crashed_runner_is_tried_again_within_retries(
     output = record_of(store, created).find("output.json")
     assert output is not None
     assert json.loads(store.get(output.key, limit=2**30).data) == {"attempt": 2}
+
+
+def without_permission(folder: Path) -> str:
+    """A program that nobody may execute."""
+    program = folder / "python"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o600)
+    return str(program)
+
+
+async def test_a_runner_that_cannot_be_started_is_tried_again(
+    start_backend: StartBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await start_backend()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", without_permission(tmp_path))
+        created = await backend.create(new_execution("double"))
+        async with backend.watch(created.name) as states:
+            async for state in states:
+                if "the runner could not be started: Permission denied" in state.status.message:
+                    break
+    ended = await settle(backend, created.name)
+    assert ended.status.reason is Reason.SUCCEEDED
+
+
+async def test_a_runner_that_can_never_be_started_ends_with_the_cause(
+    start_backend: StartBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podbook_api.backends.embedded.lifecycle.ATTEMPTS_LIMIT", 2)
+    monkeypatch.setattr(sys, "executable", without_permission(tmp_path))
+    backend = await start_backend()
+    created = await backend.create(new_execution("double"))
+    ended = await settle(backend, created.name)
+    assert ended.status.reason is Reason.CONFIGURATION_ERROR
+    assert ended.status.message == "the runner could not be started: Permission denied"
+    assert ended.status.attempts == 2
 
 
 async def test_cancel_keeps_the_partial_notebook_of_a_running_execution(start_backend: StartBackend, store: DirectoryStore) -> None:

@@ -20,6 +20,12 @@ AFTER = "raise RuntimeError('the rest must not run')"
         ("import sys; sys.exit(3)", "3"),
         ("def f():\n    exit(2)\nf()", "2"),
         ("raise SystemExit('stopped')", "stopped"),
+        ("exit(ValueError('no data'))", "no data"),
+        ("exit({'code': {1}})", "{'code': {1}}"),
+        ("%%time\nexit(4)", "4"),
+        ("%%capture\nimport sys; sys.exit(7)", "7"),
+        ("get_ipython().run_cell('exit(5)')", "5"),
+        ("async def f():\n    import sys; sys.exit(6)\nawait f()", "6"),
     ],
 )
 def test_an_exit_with_a_status_or_a_message_is_a_failure(runner: Runner, source: str, evalue: str) -> None:
@@ -30,11 +36,23 @@ def test_an_exit_with_a_status_or_a_message_is_a_failure(runner: Runner, source:
     assert '"ename": "SystemExit"' in done.outputs()
 
 
-@pytest.mark.parametrize("source", ["exit()", "quit(0)", "exit", "import sys; sys.exit()", "exit(None)", "exit(True)"])
+@pytest.mark.parametrize(
+    "source", ["exit()", "quit(0)", "exit", "import sys; sys.exit()", "exit(None)", "exit(True)", "raise SystemExit"]
+)
 def test_an_exit_without_a_complaint_is_a_clean_end(runner: Runner, source: str) -> None:
     done = runner.run(notebook(save("{'ok': 1}"), source, AFTER))
     assert done.exit_code == ExitCode.SUCCEEDED
     assert done.json("output.json") == {"ok": 1}
+
+
+def test_an_exception_that_a_magic_swallows_is_a_failure(runner: Runner) -> None:
+    done = runner.run(notebook("x = 1", "%%capture\n1 / 0", AFTER))
+    assert done.exit_code == ExitCode.CELL_FAILED
+    assert done.manifest.error is not None
+    assert (done.manifest.error.cell, done.manifest.error.ename) == (1, "ZeroDivisionError")
+    assert "ZeroDivisionError" in done.text("log.txt")
+    expected = runner.run(notebook(code_cell("%%capture\n1 / 0", "raises-exception"), save("{'ok': 1}")))
+    assert expected.exit_code == ExitCode.SUCCEEDED
 
 
 def test_cells_are_counted_in_the_published_notebook(runner: Runner) -> None:

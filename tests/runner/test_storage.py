@@ -381,4 +381,4 @@ def test_a_task_file_that_is_missing(runner: Runner) -> None:
     started = runner.start(b"", arguments=["--task", str(runner.folder / "nowhere")])
     done = started.wait()
     assert done.exit_code == ExitCode.CONFIGURATION_ERROR
-    assert "nowhere cannot be read: No such file or directory" in done.printed
+    assert "the task file cannot be read: No such file or directory" in done.printed

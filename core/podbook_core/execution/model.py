@@ -161,7 +161,7 @@ class Spec(Document):
 
 
 class Progress(Observation):
-    """How far the notebook is, in code cells of the notebook as it was published."""
+    """How far the notebook is, in code cells of the notebook as it was published: Markdown and the injected parameters do not count."""
 
     completed: Annotated[int, Field(ge=0, le=1000000, description="Code cells that have ended.")]
     total: Annotated[int, Field(ge=0, le=1000000, description="Code cells in all.")]
@@ -193,7 +193,12 @@ class ErrorInfo(Observation):
 
     cell: Annotated[
         int | None,
-        Field(ge=0, le=1000000, description="Index of the cell in the published notebook, from 0; absent where none is to blame."),
+        Field(
+            ge=0,
+            le=1000000,
+            description="Index of the cell in the notebook as it was published, Markdown cells included, from 0; "
+            "absent where none of its cells failed, such as in the injected parameters.",
+        ),
     ] = None
     ename: Annotated[str, Field(max_length=256, description="Name of the exception.")]
     evalue: Annotated[str, Field(max_length=1024, description="Its message, shortened.")]
@@ -203,7 +208,11 @@ class Condition(Observation):
     """One condition (Kubernetes API conventions, `metav1.Condition`)."""
 
     type: Annotated[
-        str, Field(max_length=64, description="Accepted, Started, ResultsStored, Finished, Succeeded or PagesRendered.")
+        str,
+        Field(
+            max_length=64,
+            description="Accepted, Started, ResultsStored, Finished or Succeeded; PagesRendered where HTML was asked for and tried.",
+        ),
     ]
     status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
     reason: Annotated[str, Field(max_length=64, description="Why, in one word.")]

@@ -165,7 +165,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.NOTEBOOK,
             Retry.NEVER,
             424,
-            "The kernel ended while a cell was running, or the notebook ended the runner beside it.",
+            "The kernel ended while a cell was running, or a signal ended the runner, and no time-out, memory or disruption explains it: "
+            "what runs beside the runner is the notebook. The latter is tried again as often as retries allow.",
             "Look at the last cell of the partial notebook: native code, os._exit, or a signal to another process.",
             ExitCode.KERNEL_DIED,
         ),
@@ -232,7 +233,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.PLATFORM,
             Retry.NEVER,
             503,
-            "The platform is set up wrongly: an unknown profile, a bad image name, a missing secret, a bad task.",
+            "The platform is set up wrongly: an unknown profile, a bad image name, a missing secret, a bad task, a runner that cannot be "
+            "started.",
             "Read the message and mend the profile or the installation.",
             ExitCode.CONFIGURATION_ERROR,
         ),
@@ -249,7 +251,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.NOTEBOOK,
             Retry.NEVER,
             424,
-            "The file is no notebook of nbformat 4, or its kernel is not installed.",
+            "The file is not a notebook of nbformat 4, its assets clash, or it needs a kernel of another language that is not installed.",
             "Mend the notebook as the message says and publish it again.",
             ExitCode.INVALID_NOTEBOOK,
         ),
@@ -319,8 +321,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.PLATFORM,
             Retry.BUDGET,
             503,
-            "The runner itself ended without saying why.",
-            "Read the log; check what the notebook does to other processes.",
+            "The runner ended by itself without saying why.",
+            "Read the log; run it again.",
         ),
     }
 )

@@ -15,6 +15,8 @@ CONDITION_TYPES = ("Accepted", "Started", "ResultsStored", "Finished", "Succeede
 _REFUSED = (Reason.INVALID_PARAMETERS, Reason.NOTEBOOK_NOT_FOUND, Reason.CONFIGURATION_ERROR)
 _STARTED = (Reason.RUNNING, Reason.PUBLISHING)
 _MESSAGE_LIMIT = 1024
+_PAGES_MESSAGE_LIMIT = 180
+"""Shorter than others: with all of them at their longest, a status still stays below 16 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
     return updated.model_copy(update={"conditions": _conditions(status, updated, now, stored=True)})
 
 
-def _clip(message: str) -> str:
-    return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
+def _clip(message: str, limit: int = _MESSAGE_LIMIT) -> str:
+    return message if len(message) <= limit else message[: limit - 1] + "…"
 
 
 def _conditions(
@@ -139,7 +141,7 @@ def _pages_condition(pages: Pages, after: Status, now: datetime) -> Condition:
         type="PagesRendered",
         status="True" if pages.rendered else "False",
         reason="Rendered" if pages.rendered else str(Reason.RENDER_FAILED),
-        message=_clip(pages.message),
+        message=_clip(pages.message, _PAGES_MESSAGE_LIMIT),
         last_transition_time=now,
         observed_generation=after.observed_generation,
     )

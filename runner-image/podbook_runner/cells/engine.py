@@ -22,6 +22,7 @@ from podbook_core.execution.reasons import INTERRUPTED, Reason
 from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
 from podbook_runner.cells.log import RunLog
 from podbook_runner.cells.mime_bundle import valid_bundle
+from podbook_runner.cells.plain_traceback import plain_traceback
 from podbook_runner.cells.state import Execution
 from podbook_runner.kernel.session import KernelSession, close_session, open_session
 from podbook_runner.lazy_import import imported_late
@@ -48,6 +49,8 @@ _DRAIN_SECONDS = 1.0
 _MESSAGE_NESTING = MAX_FILE_NESTING - 10
 """So that the executed notebook, whose cells hold it, is none that could not be published again."""
 _CLEAN_EXITS = ("", "0", "None", "False")
+_MAY_RAISE = "raises-exception"
+"""Jupyter's tag of a cell that is expected to fail."""
 
 
 class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets class
@@ -231,11 +234,7 @@ async def _run_cell(execution: Execution, client: _Client, cell: NotebookNode, i
     try:
         await client.async_execute_cell(cell, index)
     except CellExecutionError as error:
-        if error.ename == "SystemExit" and error.evalue in _CLEAN_EXITS:
-            execution.log.line(f"cell {index} ended the notebook early with SystemExit")
-            return Outcome(Reason.SUCCEEDED, "")
-        ename, evalue = str(error.ename), str(error.evalue)
-        return Outcome(Reason.CELL_FAILED, f"{ename}: {evalue}", CellError(index, ename, evalue))
+        return _raised(execution, cell, index, str(error.ename), str(error.evalue))
     if execution.stop.cause is Cause.OUTPUT_LIMIT:
         # The cell was faster than the kill; its output is cut all the same.
         return _killed(execution, index)
@@ -246,7 +245,25 @@ async def _run_cell(execution: Execution, client: _Client, cell: NotebookNode, i
     if asked:
         execution.log.line(f"cell {index} ended the notebook early with exit()")
         return Outcome(Reason.SUCCEEDED, "")
+    shown = _shown_errors(cell)
+    if shown and _MAY_RAISE not in cell.metadata.get("tags", ()):
+        # A magic such as %%capture shows the exception and answers that all is well. To papermill, too, this is a failure.
+        return _raised(execution, cell, index, str(shown[-1].ename), str(shown[-1].evalue))
     return None
+
+
+def _raised(execution: Execution, cell: NotebookNode, index: int, ename: str, evalue: str) -> Outcome:
+    """The end that an exception puts to the run: a clean one where it says so."""
+    if ename == "SystemExit" and evalue in _CLEAN_EXITS:
+        execution.log.line(f"cell {index} ended the notebook early with SystemExit")
+        return Outcome(Reason.SUCCEEDED, "")
+    shown = _shown_errors(cell)
+    execution.traceback = plain_traceback("\n".join(map(str, shown[-1].traceback))) if shown else ""
+    return Outcome(Reason.CELL_FAILED, f"{ename}: {evalue}", CellError(index, ename, evalue))
+
+
+def _shown_errors(cell: NotebookNode) -> list[NotebookNode]:
+    return [output for output in cell.get("outputs", ()) if output.output_type == "error"]
 
 
 def is_clean_exit(argument: Any) -> bool:

@@ -1,7 +1,9 @@
-"""The notebook as a document: checked before it runs, made presentable afterwards. Pure."""
+"""The notebook as a document: checked before it runs, made presentable afterwards. Pure, but for a file that is rewritten."""
 
+import codecs
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from podbook_core.execution.reasons import Reason
@@ -12,7 +14,7 @@ from podbook_runner.cells.carriage_returns import as_shown
 from podbook_runner.outcome import AttemptError
 from podbook_runner.transfer.redact import Redactor
 
-__all__ = ["check_parameter_names", "executed_bytes", "merge_streams", "outputs_size", "parse_notebook"]
+__all__ = ["check_parameter_names", "executed_bytes", "merge_streams", "outputs_size", "parse_notebook", "remove_byte_order_mark"]
 
 _KEPT_TEXT = 64 * 1024
 _OVERHEAD = 1024
@@ -28,6 +30,13 @@ def parse_notebook(data: bytes) -> NotebookInfo:
         return inspect_notebook(data, limit=MAX_NOTEBOOK_DOCUMENT_BYTES)
     except InvalidNotebookError as error:
         raise AttemptError(Reason.INVALID_NOTEBOOK, str(error)) from None
+
+
+def remove_byte_order_mark(file: Path) -> None:
+    """Rewrite a notebook file that begins with one: papermill reads none."""
+    data = file.read_bytes()
+    if data.startswith(codecs.BOM_UTF8):
+        file.write_bytes(data.removeprefix(codecs.BOM_UTF8))
 
 
 def check_parameter_names(names: Mapping[str, Any], language: str) -> None:

@@ -44,6 +44,8 @@ class Execution:
     """Its code cells in all; None before the notebook was loaded."""
     outcome: Outcome | None = None
     """How the cells ended; None while they run."""
+    traceback: str = ""
+    """Of the exception that ended them, as plain text; empty where none did."""
     _received: int = 0
     _look_at: int | None = None
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from podbook_runner.html.repair import repaired
 from podbook_runner.lazy_import import imported_late
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ def main() -> None:
         return
     request = json.loads(line)
     try:
-        _render(exporter, _notebook(json.loads(Path(request["notebook"]).read_bytes())), request)
+        _render(exporter, _notebook(repaired(json.loads(Path(request["notebook"]).read_bytes()))), request)
         problem = None
     except Exception as error:  # noqa: BLE001 - whatever a notebook makes nbconvert raise is one answer
-        problem = f"{type(error).__name__}: {error}"[:500]
+        # What follows the first line repeats parts of the document.
+        problem = f"{type(error).__name__}: {error}".partition("\n")[0][:500]
     print(json.dumps({"error": problem}), flush=True)  # noqa: T201 - standard output is the answer channel
 
 

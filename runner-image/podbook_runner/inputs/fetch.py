@@ -63,9 +63,9 @@ def fetch(
             break
         except _TransientError as error:
             if time.monotonic() > patience:
-                raise AttemptError(
-                    Reason.STORAGE_FAILED, f"{what} could not be fetched from {without_query(url)}: {error}"
-                ) from None
+                # A directory's path is where the server keeps its data, and callers read this.
+                where = "the store" if url.startswith("file:") else without_query(url)
+                raise AttemptError(Reason.STORAGE_FAILED, f"{what} could not be fetched from {where}: {error}") from None
             time.sleep(min(0.2 * 2**attempt, _LONGEST_PAUSE))
     if size is not None and received != size:
         raise AttemptError(Reason.STORAGE_FAILED, f"{what} has {received} bytes where {size} were announced")
@@ -90,7 +90,7 @@ def _transfer(chunks: Generator[bytes], target: Path, what: str, size: int | Non
         except OSError as error:
             raise AttemptError(
                 Reason.CONFIGURATION_ERROR,
-                f"{what} cannot be written to the working directory: {error.strerror or error}; give it more space",
+                f"{what} cannot be written to the working directory: {error.strerror or type(error).__name__}; give it more space",
             ) from error
     return digest.hexdigest(), received
 
@@ -113,7 +113,7 @@ def _chunks_of_file(path: Path, what: str, missing: Reason) -> Generator[bytes]:
             while chunk := file.read(_CHUNK):
                 yield chunk
     except (FileNotFoundError, NotADirectoryError):
-        raise AttemptError(missing, f"{what} is not in the store ({path})") from None
+        raise AttemptError(missing, f"{what} is not in the store") from None
     except OSError as error:
         raise AttemptError(Reason.STORAGE_FAILED, f"{what} cannot be read: {error.strerror or error}") from None
 

@@ -52,10 +52,10 @@ class Workspace:
             self.runtime = self._runtime_folder()
             """Connection file and sockets of the kernel; its path is short."""
         except OSError as error:
-            where = base or Path(tempfile.gettempdir())
+            # Without its path: callers read this, and where a server keeps its data is not their business.
             raise AttemptError(
                 Reason.CONFIGURATION_ERROR,
-                f"the working directory {where} cannot be used: {error.strerror or error}; it must exist, be writable and have room",
+                f"the working directory cannot be used: {error.strerror or type(error).__name__}; it must be writable and have room",
             ) from error
 
     def remove(self) -> None:
@@ -140,7 +140,8 @@ def unpack_assets(archive: Path, target: Path) -> None:
         raise AttemptError(Reason.INVALID_NOTEBOOK, problem) from error
     except OSError as error:
         raise AttemptError(
-            Reason.CONFIGURATION_ERROR, f"the assets cannot be unpacked: {error.strerror or error}; give the pod more space"
+            Reason.CONFIGURATION_ERROR,
+            f"the assets cannot be unpacked: {error.strerror or type(error).__name__}; give the working directory more space",
         ) from error
 
 

@@ -43,6 +43,14 @@ _KEEP_ALL_OUTPUT = (
 )
 """ipykernel drops output without a word when a thousand messages wait to be sent; without the limit they wait. One expression, so
 that no name is left in the notebook's namespace; where it fails, for another version, all is as it would have been."""
+_PLAIN_EXITS = (
+    "(lambda kind, call: setattr(kind, '__call__', lambda self, keep_kernel=False: call(self, keep_kernel"
+    " if keep_kernel is None or isinstance(keep_kernel, (bool, int, float, str)) else str(keep_kernel))))"
+    "(*(lambda kind: (kind, kind.__call__))(__import__('IPython.core.autocall').core.autocall.ZMQExitAutocall))"
+)
+"""IPython puts the argument of ``exit()`` into its reply as it is; one that JSON cannot say, such as an exception, costs the whole reply,
+and the cell never ends. As text it is what ``sys.exit()`` shows."""
+_SET_UP = "".join(f"try:\n    {code}\nexcept Exception:\n    pass\n" for code in (_KEEP_ALL_OUTPUT, _PLAIN_EXITS))
 
 
 class _Channel(AsyncZMQSocketChannel):
@@ -155,7 +163,7 @@ async def open_session(
         async with asyncio.timeout(seconds):
             reply = await _ready(session)
             if kernel.spec.is_ipykernel:
-                await _reply_to(session, session.execute(_KEEP_ALL_OUTPUT, silent=True, store_history=False))
+                await _reply_to(session, session.execute(_SET_UP, silent=True, store_history=False))
     except (DeadKernelError, TimeoutError):
         # Left to the garbage collector, a context waits for its sockets without end.
         context.destroy(linger=0)

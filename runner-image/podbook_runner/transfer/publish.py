@@ -140,7 +140,9 @@ class _DirectoryTarget:
         try:
             self._store = DirectoryStore(root)
         except StoreUnavailableError as error:
-            raise AttemptError(Reason.STORAGE_FAILED, str(error)) from None
+            # Its own sentence names the directory, and callers read ours.
+            cause = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+            raise AttemptError(Reason.STORAGE_FAILED, f"the store cannot be used: {cause or 'its directory is not one'}") from None
 
     def put(self, key: str, content: bytes | Path, media_type: str, size: int) -> None:  # noqa: ARG002
         try:
