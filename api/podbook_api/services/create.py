@@ -17,6 +17,7 @@ from podbook_api.services.keyed_locks import KeyedLocks
 from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted, Refused, accept
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
+from podbook_core.execution.labels import NOTEBOOK_LABEL, OWN_PREFIX, SUBMITTER_LABEL
 from podbook_core.execution.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.execution.profiles import DEFAULT_PROFILE
 from podbook_core.execution.reasons import Reason
@@ -36,7 +37,6 @@ from podbook_core.text.names import (
 __all__ = ["Submitted", "Submitter", "Upload", "Wish"]
 
 _log = logging.getLogger(__name__)
-_OWN_LABELS = "podbook.dev/"
 _TURNS = 6
 """How often a request with a key looks again at what other replicas made of it. Four are the most that one replica alone needs."""
 _CHECK_PATIENCE = 30.0
@@ -184,9 +184,9 @@ class Submitter:
     ) -> NotebookExecution:
         """What a wish asks for, as it is handed to the backend."""
         notebook = wish.spec.notebook
-        own = {f"{_OWN_LABELS}notebook": label_value(notebook.name)}
+        own = {NOTEBOOK_LABEL: label_value(notebook.name)}
         if caller.id is not None:
-            own[f"{_OWN_LABELS}submitter"] = label_value(caller.id)
+            own[SUBMITTER_LABEL] = label_value(caller.id)
         return NotebookExecution(
             metadata=Metadata(
                 name=name or execution_name(notebook.name),
@@ -241,8 +241,8 @@ def label_errors(labels: Mapping[str, str]) -> list[FieldError]:
     errors = []
     for key, value in labels.items():
         place = "/labels/" + key[:LABEL_KEY_LENGTH].replace("~", "~0").replace("/", "~1")
-        if key.startswith(_OWN_LABELS):
-            errors.append(FieldError(path=place, problem="is set by Podbook itself", expected=f"a key without {_OWN_LABELS}"))
+        if key.startswith(OWN_PREFIX):
+            errors.append(FieldError(path=place, problem="is set by Podbook itself", expected=f"a key without {OWN_PREFIX}"))
         elif not is_label_key(key):
             errors.append(FieldError(path=place, problem="is no label key", expected=_LABEL_KEY_RULE))
         elif not is_label_value(value):
