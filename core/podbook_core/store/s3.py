@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
-from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -28,12 +27,11 @@ from podbook_core.store.base import (
     can_have_keys,
     check_key,
 )
+from podbook_core.store.s3_client import make_client
 from podbook_core.store.s3_errors import status_of, translated
 from podbook_core.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
-    from botocore.model import OperationModel
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
 
 __all__ = ["S3Settings", "S3Store"]
@@ -63,9 +61,9 @@ class S3Store:
             region_name=settings.region,
         )
         try:
-            self._s3 = self._client(settings.endpoint)
+            self._s3 = make_client(self._session, settings, settings.endpoint)
             same = settings.pod_endpoint in (None, settings.endpoint)
-            self._signer = self._s3 if same else self._client(settings.pod_endpoint)
+            self._signer = self._s3 if same else make_client(self._session, settings, settings.pod_endpoint)
         except ValueError as error:  # botocore's answer to an endpoint that is no URL
             raise StoreUnavailableError(f"the store's address is wrong: {error}") from error
         # Those the clients have got: they keep them, too.
@@ -329,26 +327,6 @@ class S3Store:
         fields: Mapping[str, str] = signed["fields"]
         return signed["url"], {name: value for name, value in fields.items() if name != "key"}
 
-    def _client(self, endpoint: str | None) -> "S3Client":
-        client = self._session.client(
-            "s3",
-            endpoint_url=endpoint,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path" if endpoint else "auto"},
-                connect_timeout=self._settings.connect_timeout,
-                read_timeout=self._settings.read_timeout,
-                retries={"mode": "standard", "total_max_attempts": self._settings.max_attempts},
-                max_pool_connections=64,
-                # Checksums beyond Content-MD5 are younger than many S3-compatible services.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-        # botocore asks before each body whether it may send it: a round trip that only pays for bodies of many megabytes, which go in parts.
-        client.meta.events.register_last("before-call.s3", _without_asking)
-        return client
-
     def _put_whole(self, key: str, data: bytes | Path, media_type: str, condition: Mapping[str, Any]) -> str:
         for remaining in reversed(range(_CONFLICTS)):
             try:
@@ -393,11 +371,6 @@ class S3Store:
     def _translated(self, key: str, what: str) -> AbstractContextManager[None]:
         place = self._settings.endpoint or f"Amazon S3 in {self._settings.region}"
         return translated(key, what, bucket=self._bucket, place=place)
-
-
-def _without_asking(model: "OperationModel", params: Mapping[str, Any], **_: Any) -> None:
-    if model.name == "PutObject":
-        params["headers"].pop("Expect", None)
 
 
 def _etag(quoted: str) -> str:
