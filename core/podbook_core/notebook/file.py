@@ -4,12 +4,13 @@ The one check of publishing, API and runner, so that what is published is what t
 in the shapes Jupyter writes. Which kernels there are, only the image knows.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
+from podbook_core.text import strict_json
+from podbook_core.text.json_depth import MAX_FILE_NESTING
+from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["MAX_NOTEBOOK_BYTES", "InvalidNotebookError", "NotebookInfo", "inspect_notebook", "language_of"]
 
@@ -79,18 +80,9 @@ def language_of(metadata: Mapping[str, Any]) -> str:
 
 def _document(data: bytes) -> dict[str, Any]:
     try:
-        # Some editors write a byte order mark; the standard of JSON lets a reader pass over it.
-        raw = json.loads(data.decode("utf-8-sig"))
-        if nested_too_deeply(raw, MAX_FILE_NESTING):
-            raise RecursionError
-    except RecursionError:
-        raise InvalidNotebookError(
-            f"the notebook is nested too deeply; at most {MAX_FILE_NESTING} levels are allowed (clear its outputs)"
-        ) from None
-    except ValueError as error:
-        raise InvalidNotebookError(
-            f"the notebook is not valid JSON ({error}); publish the .ipynb file as Jupyter saves it"
-        ) from None
+        raw = strict_json.parse(data, limit=len(data), what="the notebook", depth=MAX_FILE_NESTING, as_jupyter_writes=True)
+    except InvalidJsonError as error:
+        raise InvalidNotebookError(f"{error}; publish the .ipynb file as Jupyter saves it, without large outputs") from None
     version = raw.get("nbformat") if isinstance(raw, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise InvalidNotebookError("the file is not a notebook: it has no nbformat; publish the .ipynb file as Jupyter saves it")

@@ -1,6 +1,6 @@
 """Text as a terminal shows it: after a carriage return a line is written over from its beginning. Pure."""
 
-__all__ = ["as_shown", "written_over"]
+__all__ = ["as_shown", "unfinished", "written_over"]
 
 _WRITABLE = 64 * 1024
 """A longer line is no progress bar; writing it over again and again would take quadratic time."""
@@ -15,6 +15,12 @@ def written_over(line: str) -> str:
     for piece in body.split("\r"):
         shown = piece + shown[len(piece) :] if len(shown) <= _WRITABLE else piece
     return shown + ("\r" if len(body) < len(line) else "")
+
+
+def unfinished(line: str) -> str:
+    """A line that goes on, shortened so that what follows has the same effect: its last piece stays apart, since it is written on."""
+    before, carriage_return, last = line.rpartition("\r")
+    return written_over(before.rstrip("\r")) + carriage_return + last
 
 
 def as_shown(text: str) -> str:

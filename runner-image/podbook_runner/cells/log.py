@@ -5,7 +5,7 @@ import time
 from collections import deque
 
 from podbook_core.store.limits import MAX_LOG_BYTES
-from podbook_runner.cells.carriage_returns import written_over
+from podbook_runner.cells.carriage_returns import unfinished, written_over
 from podbook_runner.transfer.redact import Redactor
 
 __all__ = ["RunLog"]
@@ -58,7 +58,7 @@ class RunLog:
     def tail(self) -> bytes:
         """The last mebibyte, redacted, in UTF-8."""
         with self._lock:
-            raw, dropped = b"".join([*self._pieces, _encoded(self._line)]), self._dropped
+            raw, dropped = b"".join([*self._pieces, _encoded(written_over(self._line))]), self._dropped
         data = self._redactor.text(raw.decode(errors="replace")).encode()
         if not dropped and len(data) <= MAX_LOG_BYTES:
             return data
@@ -72,9 +72,9 @@ class RunLog:
         *ended, self._line = (self._line + text).replace("\r\n", "\n").split("\n")
         if ended:
             self._keep("".join(written_over(line).rstrip("\r") + "\n" for line in ended))
-        self._line = written_over(self._line)
+        self._line = unfinished(self._line)
         if len(self._line) > _OPEN_LINE:
-            self._keep(self._line)
+            self._keep(written_over(self._line))
             self._line = ""
         self._version += 1
 
