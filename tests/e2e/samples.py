@@ -17,6 +17,7 @@ class Sample:
     script: str
     contract: Mapping[str, Any] = field(default_factory=dict)
     kernel: str = "python3"
+    language: str = "python"
 
     def ipynb(self) -> bytes:
         """The notebook file."""
@@ -27,7 +28,8 @@ class Sample:
                 cells.append(markdown_cell(source.strip()))
             else:
                 cells.append(code_cell(source.strip(), *tag.split()))
-        return json.dumps(notebook_document(cells, {"kernelspec": {**PYTHON["kernelspec"], "name": self.kernel}})).encode()
+        kernelspec = {**PYTHON["kernelspec"], "name": self.kernel, "language": self.language}
+        return json.dumps(notebook_document(cells, {"kernelspec": kernelspec})).encode()
 
 
 def _object(required: tuple[str, ...] = (), **properties: str) -> dict[str, Any]:
@@ -102,6 +104,15 @@ save_output({"total": "many"})
 print("nuqneH")
 """,
         kernel="klingon",
+        language="klingon",
+    ),
+    "elsewhere": Sample(
+        """
+# %%
+from podbook import save_output
+save_output({"ran": True})
+""",
+        kernel="conda-env-elsewhere-py",
     ),
     # Jupyter shows a broken picture; nbconvert gives up on the whole page.
     "torn": Sample(

@@ -1,5 +1,6 @@
 """Every unhappy end from its real cause. All are started together: most of them only wait for something that never comes."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from .faults import Evictions, kill_runner
 from .installation import NO_RUNTIME, Installation, condition
 from .kubectl import Kubectl
+from .samples import SAMPLES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -121,8 +123,16 @@ def test_the_failing_cell_is_named(podbook: Installation, executions: Mapping[st
     name = executions["a cell raises"]
     error = podbook.ended(name)["status"]["error"]
     assert (error["ename"], error["evalue"]) == ("KeyError", "'contoso'")
-    executed = podbook.http.get(f"/v1/executions/{name}/notebook").json()
-    assert "".join(executed["cells"][error["cell"]]["source"]) == 'revenue["contoso"]'
+    # As it was published: the executed one also has the marks of the failure among its cells.
+    published = json.loads(SAMPLES["raising"].ipynb())
+    assert "".join(published["cells"][error["cell"]]["source"]) == 'revenue["contoso"]'
+
+
+def test_a_python_notebook_with_the_kernel_of_another_machine_runs(podbook: Installation) -> None:
+    name = podbook.submit("elsewhere", {})["id"]
+    assert podbook.ended(name)["status"]["reason"] == "Succeeded"
+    assert podbook.http.get(f"/v1/executions/{name}/output").json() == {"ran": True}
+    assert "'conda-env-elsewhere-py', which is not installed here" in podbook.http.get(f"/v1/executions/{name}/logs").text
 
 
 def test_a_queue_that_does_not_move(podbook: Installation) -> None:

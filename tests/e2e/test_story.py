@@ -63,6 +63,7 @@ def test_a_notebook_execution_applied_by_hand_is_the_same_run(podbook: Installat
         "ResultsStored": "True",
         "Finished": "True",
         "Succeeded": "True",
+        "PagesRendered": "True",
     }
 
 
