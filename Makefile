@@ -11,6 +11,8 @@ PORT ?= 8000
 CLUSTER ?= native
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# One worker a processor; a file stays with one worker, since its tests share servers.
+PARALLEL := -n auto --dist loadfile
 
 ##@ Use
 
@@ -25,10 +27,10 @@ setup: $(VENV)/.installed-dev ## Put everything into .venv
 
 .PHONY: test
 test: setup lint type ## Lint, type-check and test, on this Python
-	$(PYTEST) -m "not cluster and not controlplane" $(PYTEST_ARGS)
+	$(PYTEST) $(PARALLEL) -m "not cluster and not controlplane" $(PYTEST_ARGS)
 
 .PHONY: test-versions
-test-versions: ## The tests on Python 3.12 and 3.13, where they are installed (without the slow hostile notebooks)
+test-versions: ## The tests of core, runner and client on Python 3.12 and 3.13, where they are installed (without the slow ones)
 	for version in 3.12 3.13; do \
 	  python=$$(tests/find-python $$version) || { echo "skipped: no Python $$version on this machine"; continue; }; \
 	  $(MAKE) test-version VENV=.venv-$$version PYTHON=$$python; \
@@ -36,7 +38,7 @@ test-versions: ## The tests on Python 3.12 and 3.13, where they are installed (w
 
 .PHONY: test-version
 test-version: $(VENV)/.installed-dev
-	$(PYTEST) -m "not cluster and not controlplane and not slow" $(PYTEST_ARGS)
+	$(PYTEST) $(PARALLEL) -m "not cluster and not controlplane and not slow" tests/core tests/runner tests/client tests/skew $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Style, formatting, layers and shell scripts
