@@ -65,8 +65,9 @@ def test_a_fork_has_nothing_of_the_runner_but_what_was_imported(tmp_path: Path) 
     fcntl.flock(lock, fcntl.LOCK_EX)
     def main():
         print([name for name in os.environ if name.startswith("PODBOOK")], signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
-        print(sorted(int(name) for name in os.listdir("/proc/self/fd"))[:4], flush=True)
+        # Before the line that is waited for, so that it is there when the file is read.
         print("trouble", file=sys.stderr, flush=True)
+        print(sorted(int(name) for name in os.listdir("/proc/self/fd"))[:4], flush=True)
         sys.stdin.readline()
     child = ForkedProcess(main, Path(sys.argv[1]) / "errors", OomScore())
     print(child.stdout.readline().decode() + child.stdout.readline().decode(), end="")
