@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 from tests.embedded.samples import new_execution
 
-from podbook_api.backends.embedded.judgement import advanced, queue_deadline, showing, verdict_on
+from podbook_api.backends.embedded.attempt import verdict_on
+from podbook_core.execution.deadlines import first_attempt_deadline
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import Progress, Resolved, Status
 from podbook_core.execution.reasons import INTERRUPTED, ExitCode, Reason
-from podbook_core.execution.transitions import Change
+from podbook_core.execution.transitions import Change, advanced, change_of_progress
 from podbook_core.execution.verdict import Again, End
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -90,14 +91,14 @@ def test_a_stopping_server_is_to_blame_for_the_end_of_its_runners() -> None:
 
 def test_progress_shows_running_and_then_publishing() -> None:
     execution = new_execution("double")
-    running = showing(Progress(completed=1, total=2), NOW)(execution)
+    running = advanced(execution, change_of_progress(Progress(completed=1, total=2)), NOW)
     assert running.status.reason is Reason.RUNNING
-    done = showing(Progress(completed=2, total=2), NOW)(running)
+    done = advanced(running, change_of_progress(Progress(completed=2, total=2)), NOW)
     assert done.status.reason is Reason.PUBLISHING
 
 
 def test_only_the_first_attempt_has_a_queue_deadline() -> None:
     queued = advanced(new_execution("double", queue_timeout_seconds=90), Change(Reason.QUEUED), NOW)
-    assert queue_deadline(queued) == NOW + timedelta(seconds=90)
+    assert first_attempt_deadline(queued) == NOW + timedelta(seconds=90)
     begun = advanced(queued, Change(Reason.STARTING, attempts=1), NOW)
-    assert queue_deadline(begun) is None
+    assert first_attempt_deadline(begun) is None

@@ -7,11 +7,11 @@ import pytest
 from tests.core.builders import NOW
 
 from podbook_api.backends.cluster.backend import KubernetesBackend, _parse
-from podbook_api.backends.cluster.cache import LiveExecutions, is_settled, version_number
+from podbook_api.backends.cluster.cache import LiveExecutions, version_number
 from podbook_api.backends.cluster.connection import RefusedError
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Results, Spec
 from podbook_core.execution.reasons import Reason
-from podbook_core.execution.transitions import Change, advance, mark_stored
+from podbook_core.execution.transitions import Change, advance, is_settled, mark_stored
 
 
 def execution(version: int, reason: Reason = Reason.PENDING, uid: str = "u1", name: str = "a") -> NotebookExecution:

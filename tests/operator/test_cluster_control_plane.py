@@ -12,8 +12,8 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_kube_config
 
+from podbook_core.execution.labels import EXECUTION_LABEL, OURS, UID_LABEL
 from podbook_core.store.s3 import S3Settings
-from podbook_operator.act.job import EXECUTION_LABEL, OURS, UID_LABEL
 from podbook_operator.cluster import ClusterUnavailableError, KubernetesCluster, RefusedError
 
 from .control_plane import ApiServer, Kubelet, OperatorProcess, running

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from podbook_operator.act.job import EXECUTION_LABEL, OURS, UID_LABEL
+from podbook_core.execution.labels import EXECUTION_LABEL, OURS, UID_LABEL
 from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue

@@ -28,6 +28,7 @@ from podbook_api.services.keyed_locks import KeyedLocks
 from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted, Refused, accept
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
+from podbook_core.execution.labels import NOTEBOOK_LABEL, OWN_PREFIX, SUBMITTER_LABEL
 from podbook_core.execution.model import MAX_PARAMETERS_BYTES, InputFile, Metadata, NotebookExecution, NotebookRef, Spec
 from podbook_core.execution.profiles import DEFAULT_PROFILE
 from podbook_core.execution.reasons import Reason
@@ -46,11 +47,9 @@ from podbook_core.text.names import (
     label_value,
 )
 
-__all__ = ["OWN_LABELS", "CreateRequest", "Creation", "Creator", "Upload"]
+__all__ = ["CreateRequest", "Creation", "Creator", "Upload"]
 
 _log = logging.getLogger(__name__)
-OWN_LABELS = "podbook.dev/"
-"""Prefix of the labels that Podbook sets itself."""
 _TURNS = 6
 """How often a request with a key looks again at what other replicas made of it. Four are the most that one replica alone needs."""
 _CHECK_PATIENCE = 30.0
@@ -198,9 +197,9 @@ class Creator:
     ) -> NotebookExecution:
         """What is asked for, as it is handed to the backend."""
         notebook = request.spec.notebook
-        own = {f"{OWN_LABELS}notebook": label_value(notebook.name)}
+        own = {NOTEBOOK_LABEL: label_value(notebook.name)}
         if caller.id is not None:
-            own[f"{OWN_LABELS}submitter"] = label_value(caller.id)
+            own[SUBMITTER_LABEL] = label_value(caller.id)
         return NotebookExecution(
             metadata=Metadata(
                 name=name or execution_name(notebook.name),
@@ -248,8 +247,8 @@ def label_errors(labels: Mapping[str, str]) -> list[Violation]:
     errors = []
     for key, value in labels.items():
         place = "/labels/" + escape(key[:LABEL_KEY_LENGTH])
-        if key.startswith(OWN_LABELS):
-            errors.append(Violation(place, "is set by Podbook itself", f"a key without {OWN_LABELS}"))
+        if key.startswith(OWN_PREFIX):
+            errors.append(Violation(place, "is set by Podbook itself", f"a key without {OWN_PREFIX}"))
         elif not is_label_key(key):
             errors.append(Violation(place, "is no label key", _LABEL_KEY_RULE))
         elif not is_label_value(value):

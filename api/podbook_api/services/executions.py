@@ -16,6 +16,7 @@ from podbook_api.services.records import ReadableRecords
 from podbook_api.threads import Threads, gather
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason, is_terminal
+from podbook_core.execution.transitions import is_settled
 from podbook_core.results import index
 from podbook_core.results.index import (
     Cursor,
@@ -29,7 +30,7 @@ from podbook_core.results.index import (
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import StoreUnavailableError
 
-__all__ = ["ExecutionService", "Filters", "Page", "is_settled"]
+__all__ = ["ExecutionService", "Filters", "Page"]
 
 _log = logging.getLogger(__name__)
 SCANNED_PER_PAGE = 2000
@@ -77,12 +78,6 @@ class Page:
 
     items: Sequence[NotebookExecution]
     next_cursor: str | None
-
-
-def is_settled(execution: NotebookExecution) -> bool:
-    """Whether it has ended and its results can be read: nothing about it will change."""
-    stored = execution.status.condition("ResultsStored")
-    return execution.status.terminal and stored is not None and stored.status == "True"
 
 
 class ExecutionService:

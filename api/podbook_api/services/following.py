@@ -18,10 +18,11 @@ from sse_starlette import ServerSentEvent
 
 from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
 from podbook_api.services.errors import ExecutionNotFoundError
-from podbook_api.services.executions import ExecutionService, is_settled
+from podbook_api.services.executions import ExecutionService
 from podbook_api.services.results import ResultService
 from podbook_core.execution.model import NotebookExecution, Progress
 from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import is_settled
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.digests import digest_json
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from pydantic.alias_generators import to_camel
 
 from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.execution.deadlines import DEFAULT_QUEUE_TIMEOUT, DEFAULT_START_TIMEOUT
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, known_reason, phase_of
 from podbook_core.text.json_depth import MAX_NESTING, nested_too_deeply
 from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
@@ -138,10 +139,10 @@ class Spec(Document):
         Field(ge=1, le=259200, description="Longest run; the contract's, else the profile's, when absent."),
     ] = None
     queue_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=604800, description="Longest wait for a free slot (86400 when absent).")
+        int | None, Field(ge=1, le=604800, description=f"Longest wait for a free slot ({DEFAULT_QUEUE_TIMEOUT} when absent).")
     ] = None
     start_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=3600, description="Longest wait for the pod to start (300 when absent).")
+        int | None, Field(ge=1, le=3600, description=f"Longest wait for the pod to start ({DEFAULT_START_TIMEOUT} when absent).")
     ] = None
     retries: Annotated[
         int | None,
@@ -258,6 +259,12 @@ class Status(Observation):
     def terminal(self) -> bool:
         """Whether it has ended for good."""
         return is_terminal(self.reason)
+
+    @property
+    def results_stored(self) -> bool:
+        """Whether its record is in the store."""
+        stored = self.condition("ResultsStored")
+        return stored is not None and stored.status == "True"
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type."""

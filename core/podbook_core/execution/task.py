@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
+from podbook_core.execution.deadlines import DEFAULT_PUBLISH_TIMEOUT
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["Destination", "InputSource", "InvalidTaskError", "Source", "Task"]
@@ -74,7 +75,7 @@ class Task:
     parameters: Mapping[str, Any]
     destination: Destination
     timeout_seconds: float
-    publish_timeout_seconds: float = 300.0
+    publish_timeout_seconds: float = DEFAULT_PUBLISH_TIMEOUT
     html: bool = True
     report: bool = True
     memory_limit_bytes: int | None = None

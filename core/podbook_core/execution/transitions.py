@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from podbook_core.execution.manifest import AttemptManifest, Pages
-from podbook_core.execution.model import Condition, ErrorInfo, Progress, Resolved, Results, Status
+from podbook_core.execution.model import Condition, ErrorInfo, NotebookExecution, Progress, Resolved, Results, Status
 from podbook_core.execution.progress import MAX_CELLS
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
 from podbook_core.execution.verdict import End
 
-__all__ = ["CONDITION_TYPES", "Change", "advance", "change_at_end", "mark_stored"]
+__all__ = ["CONDITION_TYPES", "Change", "advance", "advanced", "change_at_end", "change_of_progress", "is_settled", "mark_stored"]
 
 CONDITION_TYPES = ("Accepted", "Started", "ResultsStored", "Finished", "Succeeded")
 _REFUSED = (Reason.INVALID_PARAMETERS, Reason.NOTEBOOK_NOT_FOUND, Reason.CONFIGURATION_ERROR)
@@ -49,6 +49,12 @@ def change_at_end(end: End, manifest: AttemptManifest | None) -> Change:
     return Change(end.reason, end.message, error=end.error, progress=progress, pages=manifest.pages)
 
 
+def change_of_progress(progress: Progress) -> Change:
+    """The change that an attempt's progress makes: it runs, or it stores its results once every cell has ended. Pure."""
+    done = 0 < progress.total <= progress.completed
+    return Change(Reason.PUBLISHING if done else Reason.RUNNING, progress=progress)
+
+
 def advance(status: Status, change: Change, *, generation: int | None, now: datetime) -> Status:
     """The status after a change.
 
@@ -86,6 +92,16 @@ def advance(status: Status, change: Change, *, generation: int | None, now: date
     return updated.model_copy(update={"conditions": _conditions(status, updated, now, pages=change.pages)})
 
 
+def advanced(execution: NotebookExecution, change: Change, now: datetime) -> NotebookExecution:
+    """The execution after a change, as :func:`advance`."""
+    return execution.with_status(advance(execution.status, change, generation=execution.metadata.generation, now=now))
+
+
+def is_settled(execution: NotebookExecution) -> bool:
+    """Whether nothing more will happen to it: it has ended and its results are stored."""
+    return execution.status.terminal and execution.status.results_stored
+
+
 def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
     """The status of an ended execution once its record is in the store.
 
@@ -106,8 +122,7 @@ def _conditions(
     before: Status, after: Status, now: datetime, *, stored: bool = False, pages: Pages | None = None
 ) -> list[Condition]:
     reason, started = after.reason, after.start_time is not None
-    was_stored = before.condition("ResultsStored")
-    stored = stored or (was_stored is not None and was_stored.status == "True")
+    stored = stored or before.results_stored
     statuses = {
         "Accepted": "False" if reason in _REFUSED and not started else "Unknown" if reason is Reason.PENDING else "True",
         "Started": "True" if started else "False" if after.terminal else "Unknown",

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.execution.labels import MANAGED_BY
 from podbook_core.execution.model import NotebookExecution, Status
 from podbook_core.execution.reasons import Phase
-from podbook_operator.act.job import MANAGED_BY
 from podbook_operator.cluster import ClusterError
 
 __all__ = ["EventRecorder", "EventSink", "build_event"]

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from podbook_core.execution.acceptance import limits
+from podbook_core.execution.acceptance import Refused, limits
 from podbook_core.execution.model import NotebookExecution, Resolved
 from podbook_core.execution.profiles import Profile, Profiles
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
+from podbook_core.execution.task_building import build_task
 from podbook_core.execution.verdict import End
-from podbook_core.notebook.versions import UnreadableVersionError, Version
-from podbook_core.text.digests import digest_json
-from podbook_operator.act.access import MAX_VALIDITY, Signed, Signer, build_task, validity_seconds
+from podbook_core.notebook.versions import Version
+from podbook_operator.act.access import MAX_VALIDITY, Signed, SignedPlaces, Signer, validity_seconds
 from podbook_operator.act.job import build_job, build_secret
 from podbook_operator.act.storage import Storage
 from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
@@ -67,9 +67,9 @@ class Launcher:
 
     async def prepare(self, execution: NotebookExecution) -> Launch | End:
         """What to create for an execution, parameters included; or why it cannot run any more."""
-        what = await self._what(execution)
-        if isinstance(what, End):
-            return what
+        what = await self._storage.fixed(execution)
+        if isinstance(what, Refused):
+            return End(what.reason, what.message)
         resolved, version = what
         profile = self._profiles.get(resolved.profile)
         if profile is None or resolved.image is None:
@@ -112,8 +112,8 @@ class Launcher:
             StoreUnavailableError: later.
             ClusterError: later.
         """
-        what = await self._what(execution)
-        if isinstance(what, End):
+        what = await self._storage.fixed(execution)
+        if isinstance(what, Refused):
             return what.message
         resolved, version = what
         task, signed = await self._sign(execution, resolved, version, self._profiles.get(resolved.profile))
@@ -124,22 +124,6 @@ class Launcher:
             return "its Secret is gone"
         self._note(execution.uid, signed)
         return None
-
-    async def _what(self, execution: NotebookExecution) -> tuple[Resolved, Version] | End:
-        """Exactly what was accepted, or why that is no longer to be had."""
-        resolved = execution.status.resolved
-        if resolved is None:
-            return End(Reason.CONFIGURATION_ERROR, "it was never accepted")
-        if digest_json(execution.spec.parameters) != resolved.parameters_digest:
-            # The API server's rule for immutable specs has a hole where values are free-form.
-            return End(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
-        try:
-            version = await self._storage.version(execution.spec.notebook.name, resolved.version)
-        except UnreadableVersionError as error:
-            return End(Reason.INVALID_NOTEBOOK, f"the stored notebook cannot be used: {error}")
-        if version is None:
-            return End(Reason.NOTEBOOK_NOT_FOUND, f"version {resolved.version[:12]} is no longer stored")
-        return resolved, version
 
     async def _sign(
         self, execution: NotebookExecution, resolved: Resolved, version: Version, profile: Profile | None
@@ -160,11 +144,9 @@ class Launcher:
             task = build_task(
                 execution,
                 version,
-                execution.spec.parameters,
-                self._signer,
+                SignedPlaces(self._signer, seconds),
                 timeout=resolved.timeout_seconds,
                 publish_timeout=self._publish_timeout,
-                seconds=seconds,
             )
             return task, None if until is None else Signed(at, until)
 

@@ -11,10 +11,10 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION
+from podbook_core.execution.labels import EXECUTION_LABEL, UID_LABEL
 from podbook_core.execution.profiles import Profiles
 from podbook_core.execution.reasons import Reason, is_terminal, known_reason
 from podbook_core.execution.stored import StoredExecution, read_execution
-from podbook_operator.act.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.facts.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 from podbook_operator.facts.slots import Places
 

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from podbook_operator.act.job import OURS
+from podbook_core.execution.labels import OURS
 from podbook_operator.cluster import Cluster, ClusterError
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue

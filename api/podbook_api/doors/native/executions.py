@@ -27,9 +27,10 @@ from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.bundle import Services
 from podbook_api.services.create import CreateRequest, Creation
-from podbook_api.services.executions import Filters, is_settled
+from podbook_api.services.executions import Filters
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason
+from podbook_core.execution.transitions import is_settled
 from podbook_core.text.digests import sha256_hex
 from podbook_core.text.names import LABEL_KEY_LENGTH, LABEL_VALUE_LENGTH, NOTEBOOK_NAME
 

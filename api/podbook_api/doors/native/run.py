@@ -13,9 +13,9 @@ from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.native.results import artifact_response, output_response
 from podbook_api.doors.preferences import chosen_file
 from podbook_api.services.bundle import Services
-from podbook_api.services.executions import is_settled
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import is_settled
 from podbook_core.store.keys import FILES_FOLDER
 
 __all__ = ["RUN_FAILURES", "router"]
