@@ -15,11 +15,11 @@ from tests.notebook_file import notebook_file
 
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_api.serve.notebooks_folder import NotebooksFolder
-from podbook_api.threads import Threads
 from podbook_core.execution.profiles import parse_profiles
 from podbook_core.notebook.versions import Version, VersionStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
+from podbook_core.threads import Threads
 
 
 class Folder:

@@ -20,12 +20,12 @@ from podbook_api.loopback import is_loopback
 from podbook_api.serve.notebooks_folder import NotebooksFolder
 from podbook_api.services.context import Catalogue, Context, NoFolder
 from podbook_api.settings import ApiSettings
-from podbook_api.threads import Threads
 from podbook_core.execution.profiles import ProfilesError, read_profiles_file
 from podbook_core.notebook.versions import VersionStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
+from podbook_core.threads import Threads
 
 __all__ = ["Embedded", "SetupError", "build_embedded"]
 

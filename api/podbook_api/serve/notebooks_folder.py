@@ -17,7 +17,6 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from podbook_api.threads import Threads
 from podbook_core.execution.profiles import Profiles
 from podbook_core.notebook.contract import ContractError
 from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
@@ -27,6 +26,7 @@ from podbook_core.schema.publication import check_contract
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.names import is_notebook_name, notebook_name_from_path
+from podbook_core.threads import Threads
 
 __all__ = ["FolderNotebook", "NotebooksFolder"]
 

@@ -3,7 +3,6 @@
 Access that ends with the operator's own credentials is signed again while the execution is on, into the same Secret; pods see it there.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from podbook_core.execution.task import Task
 from podbook_core.execution.task_building import build_task
 from podbook_core.execution.verdict import End
 from podbook_core.notebook.versions import Version
+from podbook_core.threads import Threads
 from podbook_operator.act.access import MAX_VALIDITY, Signed, SignedPlaces, Signer, validity_seconds
 from podbook_operator.act.job import build_job, build_secret
 from podbook_operator.act.storage import Storage
@@ -24,6 +24,9 @@ from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, Refu
 from podbook_operator.facts.observe import job_from_object
 
 __all__ = ["Launch", "Launcher"]
+
+
+_SIGNING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +65,18 @@ class Launcher:
     ) -> None:
         self._cluster, self._storage, self._signer = cluster, storage, signer
         self._profiles, self._publish_timeout, self._clock = profiles, publish_timeout, clock
+        self._threads = Threads(_SIGNING_THREADS, name="signing")
         self.signed: dict[str, Signed] = {}
         """When the access in each Secret was signed, by the execution's unique id, as far as this process did it."""
 
     async def prepare(self, execution: NotebookExecution) -> Launch | End:
         """What to create for an execution, parameters included; or why it cannot run any more."""
-        what = await self._storage.fixed(execution)
-        if isinstance(what, Refused):
-            return End(what.reason, what.message)
-        resolved, version = what
-        profile = self._profiles.get(resolved.profile)
-        if profile is None or resolved.image is None:
+        accepted = await self._storage.confirm(execution, self._profiles)
+        if isinstance(accepted, Refused):
+            return End(accepted.reason, accepted.message)
+        resolved, version, profile, chosen = accepted.resolved, accepted.version, accepted.profile, accepted.limits
+        if resolved.image is None:
             return End(Reason.CONFIGURATION_ERROR, f"profile {resolved.profile} is no longer offered")
-        chosen = limits(execution.spec, version, profile)
         task, signed = await self._sign(execution, resolved, version, profile)
         try:
             job = build_job(
@@ -151,7 +153,7 @@ class Launcher:
             return task, None if until is None else Signed(at, until)
 
         # New credentials may have to be fetched from elsewhere, and the loop must not wait for that.
-        return await asyncio.to_thread(sign) if self._signer.renewed_credentials else sign()
+        return await self._threads.run(sign) if self._signer.renewed_credentials else sign()
 
     def _note(self, uid: str, signed: Signed | None) -> None:
         if signed is not None:

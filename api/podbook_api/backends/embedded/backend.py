@@ -16,7 +16,6 @@ from podbook_api.backends.embedded.lifecycle import Lifecycle, Parts
 from podbook_api.backends.embedded.live_executions import Row, Table
 from podbook_api.backends.embedded.supervisor import StopReport, Supervisor
 from podbook_api.clock import utc_now
-from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted
 from podbook_core.execution.accepting import Accepting
 from podbook_core.execution.model import NotebookExecution
@@ -27,6 +26,7 @@ from podbook_core.execution.transitions import Change, advanced
 from podbook_core.results.record import RecordStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
+from podbook_core.threads import Threads
 
 __all__ = ["EmbeddedBackend"]
 

@@ -24,7 +24,6 @@ from podbook_api.backends.embedded.crashed_attempt import salvage
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_api.backends.embedded.live_executions import Row, Table
 from podbook_api.backends.embedded.process import AdoptedRunner, OwnRunner, Runner, abandon, kill_marked, runner_environment
-from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted, Refused
 from podbook_core.execution.accepting import Accepting
 from podbook_core.execution.deadlines import DEFAULT_PUBLISH_TIMEOUT, first_attempt_deadline, run_seconds
@@ -38,6 +37,7 @@ from podbook_core.execution.verdict import Again, End
 from podbook_core.results.attempts import Attempts
 from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
+from podbook_core.threads import Threads
 
 __all__ = ["Lifecycle", "Parts"]
 
