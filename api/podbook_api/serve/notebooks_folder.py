@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from podbook_core.execution.profiles import Profiles
+from podbook_core.files import replace_file
 from podbook_core.notebook.contract import ContractError
 from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
 from podbook_core.notebook.folder import SourceError, find_notebooks, read_source
@@ -225,13 +226,8 @@ class NotebooksFolder:
         return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
     def _remember(self, names: set[str]) -> None:
-        temporary = self._state_file.with_suffix(".tmp")
         try:
-            with temporary.open("w") as file:
-                json.dump(sorted(names), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._state_file)
+            replace_file(self._state_file, json.dumps(sorted(names)).encode())
         except OSError as error:
             raise StoreUnavailableError(f"cannot write {self._state_file}: {error.strerror or error}") from error
 

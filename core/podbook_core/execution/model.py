@@ -15,6 +15,7 @@ from podbook_core.execution.deadlines import DEFAULT_QUEUE_TIMEOUT, DEFAULT_STAR
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, known_reason, phase_of
 from podbook_core.text.json_depth import MAX_NESTING, nested_too_deeply
 from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
+from podbook_core.text.times import rfc3339
 
 __all__ = [
     "ATTEMPTS_LIMIT",
@@ -52,12 +53,7 @@ def _aware(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _rfc3339(value: datetime) -> str:
-    text = value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
-
-
-Time = Annotated[datetime, AfterValidator(_aware), PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Time = Annotated[datetime, AfterValidator(_aware), PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """A moment, in UTC; serialised as RFC 3339 with ``Z``."""
 
 

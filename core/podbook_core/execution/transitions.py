@@ -8,6 +8,7 @@ from podbook_core.execution.model import Condition, ErrorInfo, NotebookExecution
 from podbook_core.execution.progress import MAX_CELLS
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
 from podbook_core.execution.verdict import End
+from podbook_core.text.clipping import clip
 
 __all__ = ["CONDITION_TYPES", "Change", "advance", "advanced", "change_at_end", "change_of_progress", "is_settled", "mark_stored"]
 
@@ -74,7 +75,7 @@ def advance(status: Status, change: Change, *, generation: int | None, now: date
             "observed_generation": generation,
             "phase": phase_of(change.reason),
             "reason": change.reason,
-            "message": _clip(change.message),
+            "message": clip(change.message, _MESSAGE_LIMIT),
             "attempts": max(status.attempts, change.attempts or 0),
             "job_name": change.job_name or status.job_name,
             "job_uid": change.job_uid or status.job_uid,
@@ -112,10 +113,6 @@ def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
         raise ValueError("results are stored only at the end")
     updated = status.model_copy(update={"results": results})
     return updated.model_copy(update={"conditions": _conditions(status, updated, now, stored=True)})
-
-
-def _clip(message: str, limit: int = _MESSAGE_LIMIT) -> str:
-    return message if len(message) <= limit else message[: limit - 1] + "…"
 
 
 def _conditions(
@@ -156,7 +153,7 @@ def _pages_condition(pages: Pages, after: Status, now: datetime) -> Condition:
         type="PagesRendered",
         status="True" if pages.rendered else "False",
         reason="Rendered" if pages.rendered else str(Reason.RENDER_FAILED),
-        message=_clip(pages.message, _PAGES_MESSAGE_LIMIT),
+        message=clip(pages.message, _PAGES_MESSAGE_LIMIT),
         last_transition_time=now,
         observed_generation=after.observed_generation,
     )

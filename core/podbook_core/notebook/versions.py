@@ -28,6 +28,7 @@ from podbook_core.store.limits import (
 )
 from podbook_core.text.digests import digest_json, sha256_hex
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
+from podbook_core.text.times import rfc3339
 
 __all__ = ["MAX_ASSETS_BYTES", "Asset", "Bundle", "Pointer", "UnreadableVersionError", "Version", "VersionStore", "build_bundle"]
 
@@ -163,7 +164,7 @@ class VersionStore:
         published = {
             **bundle.manifest,
             "language": bundle.language,
-            "published": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "published": rfc3339(now, milliseconds=False),
         }
         key, data = prefix + "manifest.json", json.dumps(published, indent=1).encode()
         try:

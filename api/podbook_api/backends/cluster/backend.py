@@ -26,6 +26,7 @@ from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.stored import read_execution
 from podbook_core.text.json_depth import parse_without_parameters
+from podbook_core.text.model_errors import problems
 
 __all__ = ["KubernetesBackend"]
 
@@ -312,9 +313,7 @@ def _parse(raw: Mapping[str, Any]) -> NotebookExecution | None:
         # A new one has no status: an empty one is read faster than the model's default is copied.
         stored = read_execution({"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": KIND, "status": {}, **raw})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3])
-        _LOG.warning(
-            "execution %s is malformed and left out: %s", raw.get("metadata", {}).get("name", "(without a name)"), problems
-        )
+        name, wrong = raw.get("metadata", {}).get("name", "(without a name)"), problems(error, most=3, separator=".")
+        _LOG.warning("execution %s is malformed and left out: %s", name, wrong)
         return None
     return stored.execution
