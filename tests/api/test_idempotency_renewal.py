@@ -18,7 +18,6 @@ from podbook_api.services.create import CreateRequest, Creation, Creator
 from podbook_api.services.errors import KeyReusedError
 from podbook_api.services.executions import ExecutionService
 from podbook_api.settings import ApiSettings
-from podbook_api.threads import Threads
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION
 from podbook_core.execution.model import NotebookExecution, NotebookRef, Spec
 from podbook_core.execution.profiles import parse_profiles
@@ -28,6 +27,7 @@ from podbook_core.notebook.contract import Contract
 from podbook_core.notebook.versions import VersionStore, build_bundle
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
+from podbook_core.threads import Threads
 
 from .scripted_backend import ScriptedBackend
 

@@ -16,8 +16,8 @@ from podbook_api.services.following import EventHub
 from podbook_api.services.links import LinkService
 from podbook_api.services.results import ResultService
 from podbook_api.services.runs import RunService
-from podbook_api.threads import Threads
 from podbook_core.execution.model import NotebookExecution
+from podbook_core.threads import Threads
 
 __all__ = ["Services"]
 

@@ -17,12 +17,12 @@ from podbook_api.services.errors import (
 )
 from podbook_api.services.publication import Submission, check_submission
 from podbook_api.services.shared_calls import SharedCalls
-from podbook_api.threads import Threads, gather
 from podbook_core.notebook.file import InvalidNotebookError, NotebookInfo, inspect_notebook
 from podbook_core.notebook.versions import UnreadableVersionError, Version, VersionStore
 from podbook_core.store import base as store_base
 from podbook_core.store.base import KeyNotFoundError
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
+from podbook_core.threads import Threads
 
 __all__ = ["Broken", "NotebookService", "Published", "StoredVersion"]
 
@@ -98,7 +98,7 @@ class NotebookService:
     async def _all(self, caller: Caller) -> list[Published | Broken]:
         broken = self._context.catalogue.broken()
         names = [name for name in await self._threads.run(self._versions.names) if caller.may_read_notebook(name)]
-        found = await gather([partial(self._current, name) for name in names if name not in broken], self._threads)
+        found = await self._threads.gather([partial(self._current, name) for name in names if name not in broken])
         return [item for item in found if item is not None]
 
     async def look(self, caller: Caller, name: str) -> Published | Broken:
@@ -160,7 +160,7 @@ class NotebookService:
         if not caller.may_read_notebook(name):
             raise NotebookNotFoundError(name)
         digests = await self._threads.run(self._versions.versions, name)
-        loaded = await gather([partial(self._load, name, digest) for digest in digests], self._threads)
+        loaded = await self._threads.gather([partial(self._load, name, digest) for digest in digests])
         if not loaded:
             raise NotebookNotFoundError(name)
         pointer = await self._threads.run(self._versions.pointer, name)

@@ -25,7 +25,6 @@ from podbook_api.services.errors import (
 )
 from podbook_api.services.executions import ExecutionService
 from podbook_api.services.keyed_locks import KeyedLocks
-from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted, Refused, accept
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
 from podbook_core.execution.labels import NOTEBOOK_LABEL, OWN_PREFIX, SUBMITTER_LABEL
@@ -46,6 +45,7 @@ from podbook_core.text.names import (
     is_label_value,
     label_value,
 )
+from podbook_core.threads import Threads
 
 __all__ = ["CreateRequest", "Creation", "Creator", "Upload"]
 

@@ -13,7 +13,6 @@ from podbook_api.cache import LruCache
 from podbook_api.services.context import Context
 from podbook_api.services.errors import ExecutionNotFoundError, InvalidCursorError, NotFinishedError
 from podbook_api.services.records import ReadableRecords
-from podbook_api.threads import Threads, gather
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason, is_terminal
 from podbook_core.execution.transitions import is_settled
@@ -29,6 +28,7 @@ from podbook_core.results.index import (
 )
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.threads import Threads
 
 __all__ = ["ExecutionService", "Filters", "Page"]
 
@@ -274,7 +274,7 @@ class ExecutionService:
 
     async def _load(self, entries: Sequence[Entry]) -> list[tuple[Entry, Record | None]]:
         calls: list[Callable[[], Record | None]] = [partial(self._read, entry.uid) for entry in entries]
-        return list(zip(entries, await gather(calls, self._threads), strict=True))
+        return list(zip(entries, await self._threads.gather(calls), strict=True))
 
     def _read(self, uid: str) -> Record | None:
         """A record without parameters, which does not change once it is there, but by ``reindex``: see :meth:`record_again`."""

@@ -9,7 +9,6 @@ import anyio
 from podbook_api.services.context import Context
 from podbook_api.services.errors import NotFinishedError, PageMissingError, ResultChangedError, ResultMissingError, RunFailedError
 from podbook_api.services.executions import ExecutionService
-from podbook_api.threads import Threads
 from podbook_core.execution.model import NotebookExecution, Progress
 from podbook_core.execution.reasons import Reason
 from podbook_core.results.attempts import Attempts
@@ -24,6 +23,7 @@ from podbook_core.store.keys import (
     REPORT_FILE,
 )
 from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
+from podbook_core.threads import Threads
 
 __all__ = ["ARTIFACTS", "Artifact", "ResultService"]
 
