@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from podbook_core.api_answers import Meaning, classify, message_of, missing_right
+from podbook_cluster.answers import Meaning, classify, message_of, missing_right
 
 RIGHT = 'cannot create resource "notebookexecutions" in API group "podbook.dev" in the namespace "runs"'
 NO_RIGHT = f'notebookexecutions.podbook.dev is forbidden: User "system:serviceaccount:podbook:api" {RIGHT}'

@@ -7,8 +7,9 @@ import pytest
 from tests.core.builders import NOW
 
 from podbook_api.backends.cluster.backend import KubernetesBackend, _parse
-from podbook_api.backends.cluster.cache import LiveExecutions, version_number
-from podbook_api.backends.cluster.connection import RefusedError
+from podbook_api.backends.cluster.cache import LiveExecutions
+from podbook_cluster.errors import AnsweredError
+from podbook_cluster.resource_versions import version_number
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Results, Spec
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change, advance, is_settled, mark_stored
@@ -163,6 +164,6 @@ def test_a_malformed_resource_breaks_nothing(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_watch_that_fell_behind_says_so() -> None:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(AnsweredError) as caught:
         KubernetesBackend("default")._apply({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}})
     assert caught.value.status == 410

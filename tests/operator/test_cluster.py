@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from podbook_operator.cluster import (
+from podbook_cluster.api_server import ApiServer
+from podbook_cluster.errors import (
     ClusterError,
     ClusterUnavailableError,
     ConflictError,
-    KubernetesCluster,
     NotFoundError,
     RefusedError,
     error_from_answer,
 )
+from podbook_operator.cluster import KubernetesCluster
 
 ACCOUNT = 'User "system:serviceaccount:podbook:podbook-operator"'
 RIGHTS = f'jobs.batch is forbidden: {ACCOUNT} cannot create resource "jobs" in API group "batch" in the namespace "runs"'
@@ -37,11 +37,11 @@ async def connected(answer: Callable[[web.Request], web.Response]) -> AsyncItera
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    cluster = KubernetesCluster(ApiClient(configuration), "runs")
+    cluster = KubernetesCluster(ApiServer(configuration, "podbook-tests"), "runs")
     try:
         yield cluster
     finally:
-        await cluster.close()
+        await cluster.aclose()
         await runner.cleanup()
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from podbook_cluster.errors import ClusterError
 from podbook_core import API_GROUP, API_VERSION, KIND
 from podbook_core.execution.labels import MANAGED_BY
 from podbook_core.execution.model import NotebookExecution, Status
 from podbook_core.execution.reasons import Phase
 from podbook_core.text.times import rfc3339
-from podbook_operator.cluster import ClusterError
 
 __all__ = ["EventRecorder", "EventSink", "build_event"]
 

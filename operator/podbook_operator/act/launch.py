@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from podbook_cluster.errors import ConflictError, NotFoundError, RefusedError
 from podbook_core.execution.acceptance import Refused, limits
 from podbook_core.execution.model import NotebookExecution, Resolved
 from podbook_core.execution.profiles import Profile, Profiles
@@ -20,7 +21,7 @@ from podbook_core.threads import Threads
 from podbook_operator.act.access import MAX_VALIDITY, Signed, SignedPlaces, Signer, validity_seconds
 from podbook_operator.act.job import build_job, build_secret
 from podbook_operator.act.storage import Storage
-from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
+from podbook_operator.cluster import Cluster
 from podbook_operator.facts.observe import job_from_object
 
 __all__ = ["Launch", "Launcher"]

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from pydantic import ValidationError
 
+from podbook_cluster.errors import ConflictError, NotFoundError
 from podbook_core.execution.acceptance import Refused
 from podbook_core.execution.labels import UID_LABEL
 from podbook_core.execution.manifest import AttemptManifest
@@ -30,7 +31,7 @@ from podbook_operator.act.launch import Launcher
 from podbook_operator.act.live_read import LookAgainError, Reader
 from podbook_operator.act.status_writer import StatusWriter
 from podbook_operator.act.storage import Storage
-from podbook_operator.cluster import Cluster, ConflictError, NotFoundError
+from podbook_operator.cluster import Cluster
 from podbook_operator.decide.decisions import (
     Accept,
     CloseRecord,

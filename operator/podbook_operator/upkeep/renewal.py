@@ -11,12 +11,13 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from podbook_cluster.errors import ClusterError, ClusterUnavailableError, NotFoundError
 from podbook_core.execution.stored import read_execution
 from podbook_core.store.base import StoreError, StoreUnavailableError
 from podbook_core.threads import Threads
 from podbook_operator.act.access import Signed, Signer
 from podbook_operator.act.launch import Launcher
-from podbook_operator.cluster import Cluster, ClusterError, ClusterUnavailableError, NotFoundError
+from podbook_operator.cluster import Cluster
 from podbook_operator.facts.cache import Entry, Facts
 
 __all__ = ["Renewal", "is_due"]

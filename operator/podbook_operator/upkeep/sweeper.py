@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from podbook_cluster.errors import ClusterError
 from podbook_core.store.base import ObjectStore
 from podbook_core.upkeep import retention, sweeper
 from podbook_core.upkeep.sweeper import Living
-from podbook_operator.cluster import ClusterError
 
 __all__ = ["Living", "Sweeper", "living"]
 
