@@ -11,7 +11,7 @@ from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep
 from podbook_api.doors.door import Door, Failure
 from podbook_api.doors.failures import HANDLERS
 from podbook_api.doors.problems import ProblemError, problem_of
-from podbook_api.services.create import CreateRequest
+from podbook_api.services.creation.creator import CreateRequest
 from podbook_api.services.errors import ExecutionNotFoundError, NotFinishedError
 from podbook_core.execution.model import NotebookRef, Spec
 

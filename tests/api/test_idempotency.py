@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.notebook_file import notebook_file
 
-from podbook_api.services.idempotency import claim, is_idempotency_key, read
+from podbook_api.services.creation.idempotency import claim, is_idempotency_key, read
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.idempotency import Entry, expired
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status

@@ -14,7 +14,7 @@ from podbook_api.auth.links import LinkSigner
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, InvalidExecutionError, QueueFullError
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context, NoFolder
-from podbook_api.services.create import CreateRequest, Creation, Creator
+from podbook_api.services.creation.creator import CreateRequest, Creation, Creator
 from podbook_api.services.errors import KeyReusedError
 from podbook_api.services.executions import ExecutionService
 from podbook_api.settings import ApiSettings

@@ -11,7 +11,7 @@ import pytest
 from tests.embedded.serving import Server
 from tests.old_version import FIXTURES
 
-from podbook_api.services import idempotency
+from podbook_api.services.creation import idempotency
 from podbook_core.execution.task import Task
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.text.names import idempotency_digest

@@ -18,7 +18,7 @@ from podbook_api.doors.body_stream import BodyLimits, limits_of, media_type_of, 
 from podbook_api.doors.forms import form_parts, invalid_form, urlencoded_fields
 from podbook_api.doors.options import ExecutionOptions
 from podbook_api.doors.problems import Code, FieldError, ProblemError
-from podbook_api.services.create import Upload, temporary_file
+from podbook_api.services.creation.creator import Upload, temporary_file
 from podbook_core.execution.model import InputFile
 from podbook_core.text import strict_json
 from podbook_core.text.json_pointer import pointer

@@ -1,10 +1,13 @@
 """Server-Sent Events as a response."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
+
+from podbook_api.services.following import Event
 
 __all__ = ["EventStream"]
 
@@ -14,8 +17,8 @@ HEARTBEAT_SECONDS = 15
 class EventStream(EventSourceResponse):
     """A stream that gives its place back when it ends, however that comes."""
 
-    def __init__(self, events: AsyncIterator[ServerSentEvent], place: Callable[[], None]) -> None:
-        super().__init__(events, ping=HEARTBEAT_SECONDS)
+    def __init__(self, events: AsyncIterator[Event], place: Callable[[], None]) -> None:
+        super().__init__(_sent(events), ping=HEARTBEAT_SECONDS)
         self._give_back = place
 
     @override
@@ -24,3 +27,8 @@ class EventStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._give_back()
+
+
+async def _sent(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
+    async for event in events:
+        yield ServerSentEvent(data=json.dumps(event.data, ensure_ascii=False), event=event.kind, id=event.id)

@@ -9,7 +9,7 @@ from podbook_api.services import audit
 from podbook_api.services.access import Access
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
-from podbook_api.services.create import Creator
+from podbook_api.services.creation.creator import Creator
 from podbook_api.services.errors import NotAuthenticatedError
 from podbook_api.services.executions import ExecutionService, visible
 from podbook_api.services.following import EventHub

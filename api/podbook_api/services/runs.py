@@ -9,10 +9,10 @@ from podbook_api.auth.keys import Caller
 from podbook_api.metrics import Metrics
 from podbook_api.services import audit
 from podbook_api.services.catalogue import NotebookService
-from podbook_api.services.create import CreateRequest, Creation, Creator
+from podbook_api.services.creation.creator import CreateRequest, Creation, Creator
+from podbook_api.services.creation.form_parameters import parameters_from_fields
 from podbook_api.services.errors import InputsGoneError, InvalidParametersError, ServiceError
 from podbook_api.services.executions import ExecutionService
-from podbook_api.services.form_parameters import parameters_from_fields
 from podbook_api.services.results import ResultService
 from podbook_core.execution.acceptance import Accepted
 from podbook_core.execution.labels import OWN_PREFIX

@@ -26,7 +26,7 @@ from podbook_api.doors.native.openapi import form_content
 from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.problems import Code, FieldError, ProblemError
 from podbook_api.services.bundle import Services
-from podbook_api.services.create import CreateRequest, Creation
+from podbook_api.services.creation.creator import CreateRequest, Creation
 from podbook_api.services.executions import Filters
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason

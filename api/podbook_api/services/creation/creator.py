@@ -8,9 +8,10 @@ from pathlib import Path
 
 from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError
-from podbook_api.services import idempotency
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
+from podbook_api.services.creation import idempotency
+from podbook_api.services.creation.keyed_locks import KeyedLocks
 from podbook_api.services.errors import (
     InvalidParametersError,
     InvalidRequestError,
@@ -24,7 +25,6 @@ from podbook_api.services.errors import (
     VersionNotFoundError,
 )
 from podbook_api.services.executions import ExecutionService
-from podbook_api.services.keyed_locks import KeyedLocks
 from podbook_core.execution.acceptance import Accepted, Refused, accept
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION, Replay, Reused, Take, decide
 from podbook_core.execution.labels import NOTEBOOK_LABEL, OWN_PREFIX, SUBMITTER_LABEL
