@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from podbook_api.serve.banner import Listed, banner, example_parameters
+from podbook_api.serve.banner import Listed, banner
+from podbook_core.schema.examples import example_parameters
 
 
 def text(*notebooks: Listed, keys: bool = False, everywhere: bool = False) -> str:

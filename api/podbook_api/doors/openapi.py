@@ -9,12 +9,11 @@ from typing import Any
 
 from podbook_api.cache import LruCache
 from podbook_core.text.json_pointer import escape
+from podbook_core.text.schema_keywords import LITERALS, SCHEMA_MAPS
 
 __all__ = ["SCHEMA_PREFIX", "NotebookSchema", "OpenApiDocuments", "Part", "build_document", "schema_components"]
 
 SCHEMA_PREFIX = "#/components/schemas/"
-_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_LITERALS = ("const", "enum", "default", "examples", "required", "type")
 _DROPPED = ("$schema", "$id", "$comment", "$anchor")
 
 
@@ -141,9 +140,9 @@ def _translated(node: Any, root: str, names: Mapping[str, str]) -> Any:
     for key, value in node.items():
         if key in _DROPPED or key == "additionalItems":
             continue
-        if key in _LITERALS:
+        if key in LITERALS:
             result[key] = value
-        elif key in _MAPS and isinstance(value, Mapping):
+        elif key in SCHEMA_MAPS and isinstance(value, Mapping):
             result[key] = {name: _translated(item, root, names) for name, item in value.items()}
         elif key == "items" and isinstance(value, list):
             result["prefixItems"] = _translated(value, root, names)
