@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from fastapi import Request
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
+from tests.support.server import Server
 
 from podbook_api.doors.bodies import read_json
 from podbook_api.doors.door import Entry
@@ -20,7 +21,6 @@ from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import OpenApiDocuments
 
 from .samples import PIXEL
-from .server import Server
 
 HUGE = 100 * 1024 * 1024
 MIB = 1024 * 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
 
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_api.serve.notebooks_folder import NotebooksFolder

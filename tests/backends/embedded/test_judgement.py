@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.embedded.samples import new_execution
+from tests.backends.embedded.samples import new_execution
 
 from podbook_api.backends.embedded.attempt import verdict_on
 from podbook_core.execution.deadlines import first_attempt_deadline

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helm_python.config import Config
 from helm_python.errors import HelmError
-from tests.kubernetes.conftest import ROOT, ControlPlane, program
+from tests.backends.cluster.conftest import ROOT, ControlPlane, program
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(300)]
 

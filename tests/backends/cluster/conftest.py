@@ -23,7 +23,7 @@ from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.execution.transitions import Change, advance, mark_stored
 from podbook_core.store.keys import record_key
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CRD = ROOT / "helm/podbook/files/crd.yaml"
 NAMESPACE = "default"
 EXECUTIONS = f"/apis/podbook.dev/v1alpha1/namespaces/{NAMESPACE}/notebookexecutions"

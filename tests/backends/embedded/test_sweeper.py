@@ -3,7 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 
-from tests.embedded.samples import new_execution
+from tests.backends.embedded.samples import new_execution
 
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_api.backends.embedded.sweeper import Sweeper

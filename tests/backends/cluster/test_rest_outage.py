@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from tests.kubernetes.conftest import EXECUTIONS, NAMESPACE, ControlPlane
-from tests.notebook_file import notebook_file
+from tests.backends.cluster.conftest import EXECUTIONS, NAMESPACE, ControlPlane
+from tests.support.notebook_file import notebook_file
 
 from podbook_api.app import create_app
 from podbook_api.auth.keys import Anonymous

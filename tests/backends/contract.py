@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.embedded.samples import settle
+from tests.backends.embedded.samples import settle
 
 from podbook_api.backends.base import AlreadyExistsError, ExecutionBackend, StillActiveError
 from podbook_core.execution.model import NotebookExecution

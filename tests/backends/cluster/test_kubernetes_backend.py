@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from tests.embedded.backend_contract import BackendContract
-from tests.kubernetes.conftest import EXECUTIONS, ControlPlane
+from tests.backends.cluster.conftest import EXECUTIONS, ControlPlane
+from tests.backends.contract import BackendContract
 from typing_extensions import override
 
 from podbook_api.backends.base import (

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from tests.embedded import samples
+from tests.backends.embedded import samples
 
 from podbook_api.backends.embedded.backend import EmbeddedBackend
 from podbook_api.backends.embedded.data_dir import DataDir

@@ -11,8 +11,8 @@ from pathlib import Path
 
 __all__ = ["FIXTURES", "WHEEL", "environment", "run", "unpack"]
 
-WHEEL = Path(__file__).parent / "data" / "podbook-0.1.0-py3-none-any.whl"
-FIXTURES = Path(__file__).parent / "data" / "0.1.0"
+WHEEL = Path(__file__).parents[1] / "data" / "podbook-0.1.0-py3-none-any.whl"
+FIXTURES = Path(__file__).parents[1] / "data" / "0.1.0"
 """A data directory that 0.1.0 left when it was killed, and a task it wrote; made by ``python -m tests.data.make_0_1_0``."""
 
 

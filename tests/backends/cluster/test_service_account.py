@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from kubernetes.aio.config import incluster_config
-from tests.kubernetes.conftest import EXECUTIONS, TOKEN, ControlPlane
+from tests.backends.cluster.conftest import EXECUTIONS, TOKEN, ControlPlane
 
 from podbook_cluster import configuration
 from podbook_cluster.api_server import ApiServer

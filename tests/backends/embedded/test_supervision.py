@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.embedded.conftest import StartBackend
-from tests.embedded.samples import new_execution, publish, settle
+from tests.backends.embedded.conftest import StartBackend
+from tests.backends.embedded.samples import new_execution, publish, settle
 
 from podbook_api.backends.base import BackendUnavailableError, QueueFullError
 from podbook_api.backends.embedded.data_dir import DataDir

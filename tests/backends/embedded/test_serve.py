@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.embedded.samples import NOTEBOOKS
-from tests.embedded.serving import Server
-from tests.notebook_file import notebook_file
+from tests.backends.embedded.samples import NOTEBOOKS
+from tests.backends.embedded.serving import Server
+from tests.support.notebook_file import notebook_file
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest_asyncio
-from tests.embedded.backend_contract import BackendContract
-from tests.embedded.conftest import StartBackend
-from tests.embedded.samples import new_execution
+from tests.backends.contract import BackendContract
+from tests.backends.embedded.conftest import StartBackend
+from tests.backends.embedded.samples import new_execution
 from typing_extensions import override
 
 from podbook_api.backends.embedded.backend import EmbeddedBackend

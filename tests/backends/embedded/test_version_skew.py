@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.embedded.conftest import StartBackend
-from tests.embedded.samples import new_execution, settle
-from tests.embedded.serving import Server
-from tests.notebook_file import notebook_file
+from tests.backends.embedded.conftest import StartBackend
+from tests.backends.embedded.samples import new_execution, settle
+from tests.backends.embedded.serving import Server
+from tests.support.notebook_file import notebook_file
 
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_core.execution.reasons import Reason

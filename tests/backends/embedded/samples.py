@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.notebook_file import SAVE, notebook_file
+from tests.support.notebook_file import SAVE, notebook_file
 
 from podbook_api.backends.base import ExecutionBackend
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec
