@@ -1,11 +1,12 @@
 """Where a request carries its key. Each door accepts some of these; whichever it is, the same key is the same caller with the same scopes."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
-__all__ = ["BEARER", "X_API_KEY", "Credential", "authorization", "header", "presented", "query"]
+__all__ = ["BASIC", "BEARER", "X_API_KEY", "Credential", "authorization", "header", "presented", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,20 @@ def query(name: str, *, scheme: str) -> Credential:
     )
 
 
+def _basic_password(request: HTTPConnection) -> str | None:
+    found, _, value = request.headers.get("authorization", "").partition(" ")
+    if found.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode()
+    except ValueError:
+        return value.strip() or None  # presented, and of no use: it must not count as no key at all
+    return text.partition(":")[2] or text
+
+
 BEARER = authorization("Bearer")
+BASIC = Credential("basic", "Authorization: Basic, the key as password", _basic_password, {"type": "http", "scheme": "basic"})
+"""For clients that take an address and no key: ``http://any:<key>@host`` sends it. The user name is not looked at."""
 X_API_KEY = header("X-API-Key", scheme="apiKey")
 
 

@@ -25,7 +25,7 @@ from podbook_core.store.keys import (
 from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
 from podbook_core.threads import Threads
 
-__all__ = ["ARTIFACTS", "Artifact", "ResultService"]
+__all__ = ["ARTIFACTS", "Artifact", "ResultService", "whole"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
@@ -42,6 +42,13 @@ class Artifact:
 
     recorded: RecordedObject
     content: bytes | AsyncIterator[bytes]
+
+
+async def whole(artifact: Artifact) -> bytes:
+    """All of a result in memory; look at ``recorded.size`` first."""
+    if isinstance(artifact.content, bytes):
+        return artifact.content
+    return b"".join([chunk async for chunk in artifact.content])
 
 
 class ResultService:
@@ -65,6 +72,25 @@ class ResultService:
             raise RunFailedError(execution)
         found = record.find(OUTPUT_FILE)
         return None if found is None else await self._open(execution, found)
+
+    async def saved(self, execution: NotebookExecution) -> Artifact | None:
+        """What the notebook saved, JSON text, also before it failed; None when it saved nothing, or what its contract does not allow.
+
+        Raises:
+            NotFinishedError: it has not ended.
+        """
+        record = await self._record(execution)
+        found = record.find(OUTPUT_FILE)
+        return None if found is None else await self._open(execution, found)
+
+    async def names(self, execution: NotebookExecution) -> frozenset[str]:
+        """Which of output, html, report and notebook an ended execution has.
+
+        Raises:
+            NotFinishedError: it has not ended.
+        """
+        record = await self._record(execution)
+        return frozenset(name for name, file in {"output": OUTPUT_FILE, **ARTIFACTS}.items() if record.find(file) is not None)
 
     async def artifact(self, execution: NotebookExecution, name: str) -> Artifact:
         """One of :data:`ARTIFACTS`, also of a failed run.

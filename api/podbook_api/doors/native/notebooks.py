@@ -11,8 +11,9 @@ from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
 from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures, unread
 from podbook_api.doors.forms import form_parts
 from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionEntry, VersionList, notebook_resource
-from podbook_api.doors.native.openapi import notebook_schema, one_notebook
+from podbook_api.doors.native.openapi import one_notebook
 from podbook_api.doors.native.paths import PREFIX
+from podbook_api.doors.openapi import NotebookSchema
 from podbook_api.doors.problems import Code, ProblemError
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.publication import Submission
@@ -215,5 +216,5 @@ async def list_versions(notebook: NotebookName, caller: CallerDep, parts: Servic
 async def get_notebook_openapi(notebook: NotebookName, caller: CallerDep, parts: ServicesDep, documents: DocumentsDep) -> Response:
     """Read the OpenAPI document of one notebook: how to call it, and how to read its executions."""
     await parts.notebooks.look(caller, notebook)
-    schema = notebook_schema(await parts.notebooks.current(notebook))
+    schema = NotebookSchema.of(await parts.notebooks.current(notebook))
     return Response(documents.of(schema, partial(one_notebook, schema)), media_type="application/json")

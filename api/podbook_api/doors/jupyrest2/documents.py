@@ -1,0 +1,147 @@
+"""The documents of this door: what its client sends and reads."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import is_settled
+
+__all__ = [
+    "Accepted",
+    "Artifact",
+    "ErrorDocument",
+    "Execution",
+    "ExecutionRequest",
+    "ExecutionStatus",
+    "NotebookDetails",
+    "NotebookIds",
+    "execution_document",
+    "execution_status",
+]
+
+
+class Artifact(StrEnum):
+    """What an execution leaves."""
+
+    HTML = "html"
+    IPYNB = "ipynb"
+    HTML_REPORT = "html_report"
+    OUTPUT = "output"
+    EXCEPTION = "exception"
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution is. Every end is ``COMPLETED``: the client waits for nothing else."""
+
+    ACCEPTED = "ACCEPTED"
+    EXECUTING = "EXECUTING"
+    COMPLETED = "COMPLETED"
+
+
+class CompletionStatus(StrEnum):
+    """How an execution ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+class NotebookIds(BaseModel):
+    """The notebooks there are."""
+
+    notebooks: Annotated[list[str], Field(description="Ids: of the contract, else the path below the notebooks folder.")]
+
+
+class NotebookDetails(BaseModel):
+    """What a notebook takes and gives."""
+
+    notebook_id: str
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+
+
+class ExecutionRequest(BaseModel):
+    """What a notebook runs with."""
+
+    parameters: dict[str, Any]
+
+
+class Accepted(BaseModel):
+    """An execution that was accepted."""
+
+    execution_id: Annotated[str, Field(description="A UUID.")]
+    status: ExecutionStatus
+    notebook_id: str
+
+
+class Execution(BaseModel):
+    """An execution. Times are in UTC, without a zone; what is not known yet is null."""
+
+    execution_id: str
+    status: ExecutionStatus
+    notebook_id: str
+    parameters: dict[str, Any]
+    execution_accepted_ts: str
+    execution_start_ts: str | None = None
+    execution_end_ts: str | None = None
+    execution_completion_status: CompletionStatus | None = None
+    has_output: bool | None = None
+    has_exception: bool | None = None
+    artifacts: Annotated[dict[str, str] | None, Field(description="Paths of the artifacts there are, by type.")] = None
+
+
+class ErrorDocument(BaseModel):
+    """What was wrong."""
+
+    code: str
+    message: str
+    data: dict[str, Any]
+
+
+def execution_status(execution: NotebookExecution) -> ExecutionStatus:
+    """Where an execution is, in the words of this door. Pure."""
+    if is_settled(execution):
+        return ExecutionStatus.COMPLETED
+    return ExecutionStatus.ACCEPTED if execution.status.start_time is None else ExecutionStatus.EXECUTING
+
+
+def execution_document(execution: NotebookExecution, notebook_id: str, artifacts: frozenset[str], *, base: str) -> dict[str, Any]:
+    """An execution as this door tells it. Pure.
+
+    Args:
+        execution: with its parameters.
+        notebook_id: of the notebook that ran.
+        artifacts: which of output, html, report and notebook an ended execution left.
+        base: path of the execution.
+    """
+    status = execution.status
+    ended = is_settled(execution)
+    failed = status.reason is not Reason.SUCCEEDED
+    there = {
+        Artifact.OUTPUT: "output" in artifacts,
+        Artifact.EXCEPTION: failed,
+        Artifact.HTML: "html" in artifacts,
+        Artifact.IPYNB: "notebook" in artifacts,
+        Artifact.HTML_REPORT: "report" in artifacts,
+    }
+    completion = CompletionStatus.FAILED if failed else CompletionStatus.SUCCEEDED
+    return {
+        "execution_id": execution.name,
+        "status": str(execution_status(execution)),
+        "notebook_id": notebook_id,
+        "parameters": execution.spec.parameters,
+        "execution_accepted_ts": _naive(execution.metadata.creation_timestamp or status.queued_time),
+        "execution_start_ts": _naive(status.start_time),
+        "execution_end_ts": _naive(status.completion_time) if ended else None,
+        "execution_completion_status": str(completion) if ended else None,
+        "has_output": there[Artifact.OUTPUT] if ended else None,
+        "has_exception": failed if ended else None,
+        "artifacts": {str(kind): f"{base}/artifacts/{kind}" for kind, found in there.items() if found} if ended else None,
+    }
+
+
+def _naive(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
