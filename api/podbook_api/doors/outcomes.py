@@ -1,19 +1,30 @@
 """The end of a run in the words of systems that know one way to succeed and one to fail: a text for everything that is not a success."""
 
+from typing import Any
+
 import anyio.to_thread
 
 from podbook_api.services.bundle import Services
 from podbook_api.services.errors import ResultMissingError
 from podbook_api.services.results import Artifact, whole
-from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution, OnViolation, Outputs
 from podbook_core.execution.reasons import Reason
 from podbook_core.results.exceptions import cell_exception
 from podbook_core.text.json_depth import parse_document
 
-__all__ = ["exception_text", "short_exception"]
+__all__ = ["REPORTED", "exception_text", "output_validation", "short_exception"]
+
+REPORTED = Outputs(violation=OnViolation.REPORT)
+"""For systems in which an output that breaks its schema fails nothing."""
 
 _LARGEST_NOTEBOOK = 16 * 1024 * 1024
 """Bytes of an executed notebook that is read to find the traceback in it; of a larger one the short form is told."""
+
+
+def output_validation(execution: NotebookExecution) -> dict[str, Any] | None:
+    """That the output breaks its schema, and how; None where it does not, or was not checked. Pure."""
+    found = execution.status.condition("OutputValid")
+    return None if found is None or found.status != "False" else {"is_valid": False, "error": found.message}
 
 
 def short_exception(execution: NotebookExecution) -> str | None:

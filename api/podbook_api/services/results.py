@@ -23,6 +23,7 @@ from podbook_core.store.keys import (
     REPORT_FILE,
 )
 from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
+from podbook_core.text.digests import sha256_hex
 from podbook_core.threads import Threads
 
 __all__ = ["ARTIFACTS", "Artifact", "ResultService", "whole"]
@@ -32,6 +33,7 @@ ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "noteb
 _PAGES = ("html", "report")
 
 
+_NULL = sha256_hex(b"null")
 _GONE = (KeyNotFoundError, ObjectTooLargeError, PreconditionFailedError)
 """The object is not the one that was recorded."""
 
@@ -42,6 +44,12 @@ class Artifact:
 
     recorded: RecordedObject
     content: bytes | AsyncIterator[bytes]
+
+
+def _saved(record: Record) -> RecordedObject | None:
+    """The output of a run that saved something: of one that did not, null is stored, and cannot be told from a null that was saved."""
+    found = record.find(OUTPUT_FILE)
+    return None if found is None or found.sha256 == _NULL else found
 
 
 async def whole(artifact: Artifact) -> bytes:
@@ -80,7 +88,7 @@ class ResultService:
             NotFinishedError: it has not ended.
         """
         record = await self._record(execution)
-        found = record.find(OUTPUT_FILE)
+        found = _saved(record)
         return None if found is None else await self._open(execution, found)
 
     async def names(self, execution: NotebookExecution) -> frozenset[str]:
@@ -90,7 +98,8 @@ class ResultService:
             NotFinishedError: it has not ended.
         """
         record = await self._record(execution)
-        return frozenset(name for name, file in {"output": OUTPUT_FILE, **ARTIFACTS}.items() if record.find(file) is not None)
+        found = {name for name, file in ARTIFACTS.items() if record.find(file) is not None}
+        return frozenset(found if _saved(record) is None else {"output", *found})
 
     async def artifact(self, execution: NotebookExecution, name: str) -> Artifact:
         """One of :data:`ARTIFACTS`, also of a failed run.

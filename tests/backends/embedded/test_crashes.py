@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.backends.embedded.serving import Server
 from tests.support.notebook_file import SAVE, notebook_file
+from tests.support.serving import Server
 
 from podbook_api.backends.embedded.process import abandon, is_held
 from podbook_core.execution.manifest import AttemptManifest

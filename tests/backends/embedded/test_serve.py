@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.backends.embedded.samples import NOTEBOOKS
-from tests.backends.embedded.serving import Server
 from tests.support.notebook_file import notebook_file
+from tests.support.serving import Server
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.backends.embedded.conftest import StartBackend
 from tests.backends.embedded.samples import new_execution, settle
-from tests.backends.embedded.serving import Server
 from tests.support.notebook_file import notebook_file
+from tests.support.serving import Server
 
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_core.execution.reasons import Reason

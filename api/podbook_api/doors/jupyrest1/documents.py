@@ -40,6 +40,13 @@ class Accepted(BaseModel):
     parameters: dict[str, Any]
 
 
+class OutputValidation(BaseModel):
+    """What is wrong with an output."""
+
+    is_valid: bool
+    error: str
+
+
 class ExecutedDetails(BaseModel):
     """An execution, with what the flags ask for."""
 
@@ -48,6 +55,9 @@ class ExecutedDetails(BaseModel):
     notebook: str
     parameters: dict[str, Any]
     exception: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
+    output_validation: Annotated[
+        OutputValidation | None, Field(description="Only where the output breaks its schema, which fails nothing here.")
+    ] = None
     html: Annotated[str | None, Field(description="The executed notebook as a page.")] = None
     output: Annotated[Any, Field(description="What the notebook saved.")] = None
     ipynb: Annotated[str | None, Field(description="The executed notebook, JSON as text.")] = None

@@ -14,7 +14,7 @@ from podbook_api.doors.bodies import invalid_body
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.details import read_object
 from podbook_api.doors.jupyrest1.documents import Accepted, Executed, ExecutedDetails, ExecutionRequest
-from podbook_api.doors.outcomes import exception_text
+from podbook_api.doors.outcomes import REPORTED, exception_text, output_validation
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest
 from podbook_api.services.errors import NotebookNotFoundError, PageMissingError, ResultMissingError, TooLargeError
@@ -59,7 +59,7 @@ async def execute(request: Request, caller: CallerDep, parts: ServicesDep) -> Re
         raise NotebookNotFoundError(asked)
     parts.runs.permit(caller, name)
     try:
-        spec = Spec(notebook=NotebookRef(name=name), parameters=body["parameters"])
+        spec = Spec(notebook=NotebookRef(name=name), parameters=body["parameters"], outputs=REPORTED)
     except ValidationError as error:
         raise invalid_body(error) from None
     creation = await parts.runs.create(caller, CreateRequest(spec, {}, name=str(uuid4())))
@@ -100,6 +100,9 @@ async def read(
     document = _document(execution, await _notebook_of(parts, execution))
     settled = is_settled(execution)
     document["exception"] = await exception_text(parts, execution) if settled else None
+    broken = output_validation(execution)
+    if broken is not None:
+        document["output_validation"] = broken
     if html:
         document["html"] = await _text(parts, execution, page) if settled else None
     if output:

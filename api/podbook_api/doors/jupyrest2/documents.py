@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from podbook_api.doors.outcomes import output_validation
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import is_settled
@@ -77,6 +78,13 @@ class Accepted(BaseModel):
     notebook_id: str
 
 
+class OutputValidation(BaseModel):
+    """What is wrong with an output."""
+
+    is_valid: bool
+    error: str
+
+
 class Execution(BaseModel):
     """An execution. Times are in UTC, without a zone; what is not known yet is null."""
 
@@ -91,6 +99,9 @@ class Execution(BaseModel):
     has_output: bool | None = None
     has_exception: bool | None = None
     artifacts: Annotated[dict[str, str] | None, Field(description="Paths of the artifacts there are, by type.")] = None
+    output_validation: Annotated[
+        OutputValidation | None, Field(description="Only where the output breaks its schema, which fails nothing here.")
+    ] = None
 
 
 class ErrorDocument(BaseModel):
@@ -127,6 +138,7 @@ def execution_document(execution: NotebookExecution, notebook_id: str, artifacts
         Artifact.IPYNB: "notebook" in artifacts,
         Artifact.HTML_REPORT: "report" in artifacts,
     }
+    broken = output_validation(execution)
     completion = CompletionStatus.FAILED if failed else CompletionStatus.SUCCEEDED
     return {
         "execution_id": execution.name,
@@ -140,6 +152,7 @@ def execution_document(execution: NotebookExecution, notebook_id: str, artifacts
         "has_output": there[Artifact.OUTPUT] if ended else None,
         "has_exception": failed if ended else None,
         "artifacts": {str(kind): f"{base}/artifacts/{kind}" for kind, found in there.items() if found} if ended else None,
+        **({} if broken is None else {"output_validation": broken}),
     }
 
 

@@ -23,7 +23,7 @@ from podbook_api.doors.jupyrest2.documents import (
     NotebookIds,
     execution_document,
 )
-from podbook_api.doors.outcomes import exception_text
+from podbook_api.doors.outcomes import REPORTED, exception_text
 from podbook_api.services.bundle import Services
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.creation.creator import CreateRequest
@@ -92,7 +92,7 @@ async def execute(notebook: str, request: Request, caller: CallerDep, parts: Ser
     parts.runs.permit(caller, found.name)
     body = await read_object(request, {"parameters": dict})
     try:
-        spec = Spec(notebook=NotebookRef(name=found.name), parameters=body["parameters"])
+        spec = Spec(notebook=NotebookRef(name=found.name), parameters=body["parameters"], outputs=REPORTED)
     except ValidationError as error:
         raise invalid_body(error) from None
     execution = (await parts.runs.create(caller, CreateRequest(spec, {}, name=str(uuid4())))).execution
