@@ -14,10 +14,10 @@ import anyio.to_thread
 from fastapi import Request
 from pydantic import ValidationError
 
-from podbook_api.doors.body_stream import BodyLimits, limits_of, media_type_of, read_body, stream_body, too_large
-from podbook_api.doors.forms import form_parts, invalid_form, urlencoded_fields
-from podbook_api.doors.options import ExecutionOptions
 from podbook_api.doors.problems import Code, FieldError, ProblemError
+from podbook_api.doors.requests.body_stream import BodyLimits, limits_of, media_type_of, read_body, stream_body, too_large
+from podbook_api.doors.requests.forms import form_parts, invalid_form, urlencoded_fields
+from podbook_api.doors.requests.options import ExecutionOptions
 from podbook_api.services.creation.creator import Upload, temporary_file
 from podbook_core.execution.model import InputFile
 from podbook_core.text import strict_json
