@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from podbook_api.doors.problems import ProblemError
-from podbook_api.kernel_gateway.received import received
+from podbook_api.doors.requests.gateway_bodies import received
 from podbook_api.kernel_gateway.seed import Seed
 from podbook_api.workers.process import WorkerLostError, WorkerTimeoutError
 from podbook_core.http_notebook.annotations import METHODS
