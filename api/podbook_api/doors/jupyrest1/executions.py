@@ -15,6 +15,7 @@ from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.details import read_object
 from podbook_api.doors.jupyrest1.documents import Accepted, Executed, ExecutedDetails, ExecutionRequest
 from podbook_api.doors.outcomes import REPORTED, exception_text, output_validation
+from podbook_api.doors.slashes import redirect_slashes
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest
 from podbook_api.services.errors import NotebookNotFoundError, PageMissingError, ResultMissingError, TooLargeError
@@ -137,3 +138,6 @@ async def _text(parts: Services, execution: NotebookExecution, name: str) -> str
             f"{name} has {found.recorded.size} bytes; at most {_LARGEST} are told within a document: read a page with view_html=true"
         )
     return (await whole(found)).decode(errors="replace")
+
+
+redirect_slashes(router)

@@ -24,6 +24,7 @@ from podbook_api.doors.jupyrest2.documents import (
     execution_document,
 )
 from podbook_api.doors.outcomes import REPORTED, exception_text
+from podbook_api.doors.slashes import redirect_slashes
 from podbook_api.services.bundle import Services
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.creation.creator import CreateRequest
@@ -178,3 +179,6 @@ def _schema(schema: Any) -> dict[str, Any]:
     if schema is None or schema is True:
         return {}
     return {"not": {}} if schema is False else dict(schema)
+
+
+redirect_slashes(router)
