@@ -74,7 +74,7 @@ def write_notebooks(folder: Path) -> None:
     (folder / "models").mkdir(parents=True)
     for alias, schema in MODELS.items():
         (folder / "models" / f"{alias}.json").write_text(json.dumps(schema))
-    nested = {"sub/nested": (NOTEBOOKS["free"][0], {})}
+    nested: dict[str, tuple[bytes, Mapping[str, Any] | None]] = {"sub/nested": (NOTEBOOKS["free"][0], {})}
     for name, (notebook, contract) in {**NOTEBOOKS, **nested}.items():
         path = folder / f"{name}.ipynb"
         path.parent.mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ def rooms() -> set[str]:
 def shown() -> set[str]:
     """The folders of the map."""
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("### Where to look")[2].partition("\n\nInside")[0]
-    return {place for row in table.splitlines() for place in re.findall(r"\| `([^`]+)` \|$", row)}
+    return {place for row in table.splitlines()[2:] for place in re.findall(r"`([a-z-]+/[^`]+)`", row.rpartition(" | ")[2])}
 
 
 def test_every_room_is_on_the_map() -> None:

@@ -16,11 +16,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import BackendUnavailableError
-from podbook_api.doors.credentials import BEARER, X_API_KEY, presented
 from podbook_api.doors.dependencies import DocumentsDep, ServicesDep
 from podbook_api.doors.door import Door
 from podbook_api.doors.native.problems import problem_answer
 from podbook_api.doors.openapi import NotebookSchema
+from podbook_api.doors.requests.credentials import BEARER, X_API_KEY, presented
 from podbook_api.services.bundle import Services
 
 __all__ = ["SERVICE", "STATIC_PATH"]

@@ -119,12 +119,12 @@ class Outputs(Document):
     html: Annotated[bool, Field(description="Render the notebook as HTML.")] = True
     report: Annotated[bool, Field(description="Render the HTML without inputs as well.")] = True
     violation: Annotated[
-        OnViolation,
+        OnViolation | None,
         Field(
-            description="What an output that breaks its contract means: `Fail` ends the run as InvalidOutput; with `Report` it "
-            "succeeds, the output is served, and the condition OutputValid is False."
+            description="What an output that breaks its contract means: `Fail`, as when absent, ends the run as InvalidOutput; with "
+            "`Report` it succeeds, the output is served, and the condition OutputValid is False."
         ),
-    ] = OnViolation.FAIL
+    ] = None
 
 
 class Spec(Document):

@@ -5,33 +5,35 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-__all__ = ["Accepted", "Executed", "ExecutedDetails", "ExecutionRequest"]
+from podbook_api.doors.answers.outcomes import OutputValidation
+
+__all__ = ["Jupyrest1Accepted", "Jupyrest1Details", "Jupyrest1Executed", "Jupyrest1Request"]
 
 
-class ExecutionRequest(BaseModel):
+class Jupyrest1Request(BaseModel):
     """Which notebook runs, and with what."""
 
     notebook: Annotated[str, Field(description="Path of the notebook below the notebooks folder, without `.ipynb`.")]
     parameters: Annotated[dict[str, Any], Field(description="Its parameters.")]
 
 
-class EndStatus(StrEnum):
+class Jupyrest1Status(StrEnum):
     """How an execution ended."""
 
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
 
 
-class Executed(BaseModel):
+class Jupyrest1Executed(BaseModel):
     """An execution that has ended."""
 
     id: Annotated[str, Field(description="Id of the execution, a UUID.")]
-    status: EndStatus
+    status: Jupyrest1Status
     notebook: str
     parameters: dict[str, Any]
 
 
-class Accepted(BaseModel):
+class Jupyrest1Accepted(BaseModel):
     """An execution that has not ended."""
 
     id: Annotated[str, Field(description="Id of the execution, a UUID.")]
@@ -40,14 +42,7 @@ class Accepted(BaseModel):
     parameters: dict[str, Any]
 
 
-class OutputValidation(BaseModel):
-    """What is wrong with an output."""
-
-    is_valid: bool
-    error: str
-
-
-class ExecutedDetails(BaseModel):
+class Jupyrest1Details(BaseModel):
     """An execution, with what the flags ask for."""
 
     id: str

@@ -3,11 +3,11 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from podbook_api.doors.credentials import BASIC, BEARER, X_API_KEY
-from podbook_api.doors.details import detail_response
+from podbook_api.doors.answers.details import detail_response
 from podbook_api.doors.door import Door, Failure
 from podbook_api.doors.jupyrest1.executions import PATH, router
 from podbook_api.doors.problems import ProblemError, problem_of
+from podbook_api.doors.requests.credentials import BASIC, BEARER, X_API_KEY
 from podbook_api.services import errors
 
 __all__ = ["JUPYREST1"]

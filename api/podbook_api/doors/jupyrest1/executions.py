@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from podbook_api.doors.artifacts import HTML, artifact_response
-from podbook_api.doors.bodies import invalid_body
+from podbook_api.doors.answers.artifacts import HTML, artifact_response
+from podbook_api.doors.answers.details import failures, read_object
+from podbook_api.doors.answers.outcomes import REPORTED, exception_text, output_validation
+from podbook_api.doors.answers.slashes import redirect_slashes
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
-from podbook_api.doors.details import read_object
-from podbook_api.doors.jupyrest1.documents import Accepted, Executed, ExecutedDetails, ExecutionRequest
-from podbook_api.doors.outcomes import REPORTED, exception_text, output_validation
-from podbook_api.doors.slashes import redirect_slashes
+from podbook_api.doors.jupyrest1.documents import Jupyrest1Accepted, Jupyrest1Details, Jupyrest1Executed, Jupyrest1Request
+from podbook_api.doors.requests.bodies import invalid_body
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest
 from podbook_api.services.errors import NotebookNotFoundError, PageMissingError, ResultMissingError, TooLargeError
@@ -34,7 +34,7 @@ HOLD_SECONDS = 3600
 _LARGEST = 32 * 1024 * 1024
 """Bytes of a result that is told within a JSON document."""
 _BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": ExecutionRequest.model_json_schema()}}}
+    "requestBody": {"required": True, "content": {"application/json": {"schema": Jupyrest1Request.model_json_schema()}}}
 }
 
 
@@ -45,10 +45,9 @@ _BODY: dict[str, Any] = {
     response_model=None,
     openapi_extra=_BODY,
     responses={
-        200: {"model": Executed, "description": "It has ended, well or not: `status` says which"},
-        202: {"model": Accepted, "description": "It did not end within an hour, and goes on; read it by its id"},
-        400: {"description": "The parameters do not match the input schema"},
-        404: {"description": "There is no such notebook"},
+        200: {"model": Jupyrest1Executed, "description": "It has ended, well or not: `status` says which"},
+        202: {"model": Jupyrest1Accepted, "description": "It did not end within an hour, and goes on; read it by its id"},
+        **failures(400, 413, 415, 429, 500),
     },
 )
 async def execute(request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
@@ -76,10 +75,10 @@ async def execute(request: Request, caller: CallerDep, parts: ServicesDep) -> Re
     response_model=None,
     responses={
         200: {
-            "model": ExecutedDetails,
+            "model": Jupyrest1Details,
             "description": "The execution; with `view_html` the executed notebook as a page",
         },
-        404: {"description": "There is no such execution"},
+        **failures(400, 409, 424, 502),
     },
 )
 async def read(

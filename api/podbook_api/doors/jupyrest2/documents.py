@@ -6,26 +6,26 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from podbook_api.doors.outcomes import output_validation
+from podbook_api.doors.answers.outcomes import OutputValidation, output_validation
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import is_settled
 
 __all__ = [
-    "Accepted",
-    "Artifact",
-    "ErrorDocument",
-    "Execution",
-    "ExecutionRequest",
-    "ExecutionStatus",
-    "NotebookDetails",
-    "NotebookIds",
+    "ExecutionArtifactType",
+    "JupyrestError",
+    "NotebookExecutionAsyncResponse",
+    "NotebookExecutionRequest",
+    "NotebookExecutionResponse",
+    "NotebookExecutionStatus",
+    "NotebookIdList",
+    "NotebookResponse",
     "execution_document",
     "execution_status",
 ]
 
 
-class Artifact(StrEnum):
+class ExecutionArtifactType(StrEnum):
     """What an execution leaves."""
 
     HTML = "html"
@@ -35,7 +35,7 @@ class Artifact(StrEnum):
     EXCEPTION = "exception"
 
 
-class ExecutionStatus(StrEnum):
+class NotebookExecutionStatus(StrEnum):
     """Where an execution is. Every end is ``COMPLETED``: the client waits for nothing else."""
 
     ACCEPTED = "ACCEPTED"
@@ -43,20 +43,20 @@ class ExecutionStatus(StrEnum):
     COMPLETED = "COMPLETED"
 
 
-class CompletionStatus(StrEnum):
+class NotebookExecutionCompletionStatus(StrEnum):
     """How an execution ended."""
 
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
 
 
-class NotebookIds(BaseModel):
+class NotebookIdList(BaseModel):
     """The notebooks there are."""
 
     notebooks: Annotated[list[str], Field(description="Ids: of the contract, else the path below the notebooks folder.")]
 
 
-class NotebookDetails(BaseModel):
+class NotebookResponse(BaseModel):
     """What a notebook takes and gives."""
 
     notebook_id: str
@@ -64,38 +64,31 @@ class NotebookDetails(BaseModel):
     output_schema: dict[str, Any]
 
 
-class ExecutionRequest(BaseModel):
+class NotebookExecutionRequest(BaseModel):
     """What a notebook runs with."""
 
     parameters: dict[str, Any]
 
 
-class Accepted(BaseModel):
+class NotebookExecutionAsyncResponse(BaseModel):
     """An execution that was accepted."""
 
     execution_id: Annotated[str, Field(description="A UUID.")]
-    status: ExecutionStatus
+    status: NotebookExecutionStatus
     notebook_id: str
 
 
-class OutputValidation(BaseModel):
-    """What is wrong with an output."""
-
-    is_valid: bool
-    error: str
-
-
-class Execution(BaseModel):
+class NotebookExecutionResponse(BaseModel):
     """An execution. Times are in UTC, without a zone; what is not known yet is null."""
 
     execution_id: str
-    status: ExecutionStatus
+    status: NotebookExecutionStatus
     notebook_id: str
     parameters: dict[str, Any]
     execution_accepted_ts: str
     execution_start_ts: str | None = None
     execution_end_ts: str | None = None
-    execution_completion_status: CompletionStatus | None = None
+    execution_completion_status: NotebookExecutionCompletionStatus | None = None
     has_output: bool | None = None
     has_exception: bool | None = None
     artifacts: Annotated[dict[str, str] | None, Field(description="Paths of the artifacts there are, by type.")] = None
@@ -104,7 +97,7 @@ class Execution(BaseModel):
     ] = None
 
 
-class ErrorDocument(BaseModel):
+class JupyrestError(BaseModel):
     """What was wrong."""
 
     code: str
@@ -112,11 +105,11 @@ class ErrorDocument(BaseModel):
     data: dict[str, Any]
 
 
-def execution_status(execution: NotebookExecution) -> ExecutionStatus:
+def execution_status(execution: NotebookExecution) -> NotebookExecutionStatus:
     """Where an execution is, in the words of this door. Pure."""
     if is_settled(execution):
-        return ExecutionStatus.COMPLETED
-    return ExecutionStatus.ACCEPTED if execution.status.start_time is None else ExecutionStatus.EXECUTING
+        return NotebookExecutionStatus.COMPLETED
+    return NotebookExecutionStatus.ACCEPTED if execution.status.start_time is None else NotebookExecutionStatus.EXECUTING
 
 
 def execution_document(execution: NotebookExecution, notebook_id: str, artifacts: frozenset[str], *, base: str) -> dict[str, Any]:
@@ -132,14 +125,14 @@ def execution_document(execution: NotebookExecution, notebook_id: str, artifacts
     ended = is_settled(execution)
     failed = status.reason is not Reason.SUCCEEDED
     there = {
-        Artifact.OUTPUT: "output" in artifacts,
-        Artifact.EXCEPTION: failed,
-        Artifact.HTML: "html" in artifacts,
-        Artifact.IPYNB: "notebook" in artifacts,
-        Artifact.HTML_REPORT: "report" in artifacts,
+        ExecutionArtifactType.OUTPUT: "output" in artifacts,
+        ExecutionArtifactType.EXCEPTION: failed,
+        ExecutionArtifactType.HTML: "html" in artifacts,
+        ExecutionArtifactType.IPYNB: "notebook" in artifacts,
+        ExecutionArtifactType.HTML_REPORT: "report" in artifacts,
     }
     broken = output_validation(execution)
-    completion = CompletionStatus.FAILED if failed else CompletionStatus.SUCCEEDED
+    completion = NotebookExecutionCompletionStatus.FAILED if failed else NotebookExecutionCompletionStatus.SUCCEEDED
     return {
         "execution_id": execution.name,
         "status": str(execution_status(execution)),
@@ -149,7 +142,7 @@ def execution_document(execution: NotebookExecution, notebook_id: str, artifacts
         "execution_start_ts": _naive(status.start_time),
         "execution_end_ts": _naive(status.completion_time) if ended else None,
         "execution_completion_status": str(completion) if ended else None,
-        "has_output": there[Artifact.OUTPUT] if ended else None,
+        "has_output": there[ExecutionArtifactType.OUTPUT] if ended else None,
         "has_exception": failed if ended else None,
         "artifacts": {str(kind): f"{base}/artifacts/{kind}" for kind, found in there.items() if found} if ended else None,
         **({} if broken is None else {"output_validation": broken}),

@@ -9,19 +9,19 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from podbook_api.doors.credentials import BASIC, BEARER, X_API_KEY
-from podbook_api.doors.details import detail_response
+from podbook_api.doors.answers.details import detail_response
 from podbook_api.doors.door import Door, Failure
-from podbook_api.doors.jupyrest2.documents import Artifact, execution_status
+from podbook_api.doors.jupyrest2.documents import ExecutionArtifactType, execution_status
 from podbook_api.doors.jupyrest2.routes import EXECUTIONS, NOTEBOOKS, router
 from podbook_api.doors.openapi import SCHEMA_PREFIX, NotebookSchema
 from podbook_api.doors.problems import ProblemError, problem_of
+from podbook_api.doors.requests.credentials import BASIC, BEARER, X_API_KEY
 from podbook_api.services import errors
 
 __all__ = ["JUPYREST2"]
 
 _GENERIC = f"{NOTEBOOKS}/{{notebook}}/execute"
-_PERMITTED = ", ".join(f"'{item}'" for item in Artifact)
+_PERMITTED = ", ".join(f"'{item}'" for item in ExecutionArtifactType)
 
 
 def answer(_request: Request, failure: Failure) -> Response:
@@ -62,7 +62,7 @@ def _refused(problem: ProblemError) -> Response:
             "loc": ["path", "artifact_type"],
             "msg": f"value is not a valid enumeration member; permitted: {_PERMITTED}",
             "type": "type_error.enum",
-            "ctx": {"enum_values": [str(item) for item in Artifact]},
+            "ctx": {"enum_values": [str(item) for item in ExecutionArtifactType]},
         }
         return JSONResponse({"detail": [detail]}, 422)
     return detail_response(problem)

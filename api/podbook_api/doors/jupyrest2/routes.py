@@ -8,23 +8,23 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from podbook_api.auth.keys import Caller
-from podbook_api.doors.artifacts import HTML, JSON_OUTPUT, PRIVATE, artifact_response
-from podbook_api.doors.bodies import invalid_body
+from podbook_api.doors.answers.artifacts import HTML, JSON_OUTPUT, PRIVATE, artifact_response
+from podbook_api.doors.answers.details import failures, read_object
+from podbook_api.doors.answers.outcomes import REPORTED, exception_text
+from podbook_api.doors.answers.slashes import redirect_slashes
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
-from podbook_api.doors.details import read_object
 from podbook_api.doors.jupyrest2.documents import (
-    Accepted,
-    Artifact,
-    ErrorDocument,
-    Execution,
-    ExecutionRequest,
-    ExecutionStatus,
-    NotebookDetails,
-    NotebookIds,
+    ExecutionArtifactType,
+    JupyrestError,
+    NotebookExecutionAsyncResponse,
+    NotebookExecutionRequest,
+    NotebookExecutionResponse,
+    NotebookExecutionStatus,
+    NotebookIdList,
+    NotebookResponse,
     execution_document,
 )
-from podbook_api.doors.outcomes import REPORTED, exception_text
-from podbook_api.doors.slashes import redirect_slashes
+from podbook_api.doors.requests.bodies import invalid_body
 from podbook_api.services.bundle import Services
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.creation.creator import CreateRequest
@@ -38,15 +38,14 @@ __all__ = ["EXECUTIONS", "NOTEBOOKS", "router"]
 NOTEBOOKS = "/api/notebooks"
 EXECUTIONS = "/api/notebook_executions"
 router = APIRouter(tags=["jupyrest 0.2"])
-_STORED = {Artifact.HTML: "html", Artifact.HTML_REPORT: "report", Artifact.IPYNB: "notebook"}
+_STORED = {ExecutionArtifactType.HTML: "html", ExecutionArtifactType.HTML_REPORT: "report", ExecutionArtifactType.IPYNB: "notebook"}
 _BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": ExecutionRequest.model_json_schema()}}}
+    "requestBody": {"required": True, "content": {"application/json": {"schema": NotebookExecutionRequest.model_json_schema()}}}
 }
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    phrases = {400: "Not possible in this way or state", 404: "There is no such thing"}
-    return {status: {"model": ErrorDocument, "description": phrases[status]} for status in statuses}
+_FAILED = failures(500, model=JupyrestError)
+"""What every operation may answer."""
 
 
 @router.get(
@@ -54,7 +53,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     operation_id="jupyrest2_notebooks",
     summary="List the notebooks that have a contract",
     response_model=None,
-    responses={200: {"model": NotebookIds, "description": "Their ids"}},
+    responses={200: {"model": NotebookIdList, "description": "Their ids"}, **_FAILED},
 )
 async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
     """List the ids of the notebooks that have a contract file."""
@@ -67,7 +66,7 @@ async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
     operation_id="jupyrest2_notebook",
     summary="Read the schemas of a notebook",
     response_model=None,
-    responses={200: {"model": NotebookDetails, "description": "Its schemas"}, **_errors(404)},
+    responses={200: {"model": NotebookResponse, "description": "Its schemas"}, **_FAILED},
 )
 async def get_notebook(notebook: str, caller: CallerDep, parts: ServicesDep) -> Response:
     """Read what a notebook takes and gives, as its contract file says."""
@@ -85,7 +84,10 @@ async def get_notebook(notebook: str, caller: CallerDep, parts: ServicesDep) -> 
     response_model=None,
     openapi_extra=_BODY,
     status_code=202,
-    responses={202: {"model": Accepted, "description": "It was accepted"}, **_errors(400, 404)},
+    responses={
+        202: {"model": NotebookExecutionAsyncResponse, "description": "It was accepted"},
+        **failures(400, 413, 415, 429, 500, model=JupyrestError),
+    },
 )
 async def execute(notebook: str, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """Run a notebook. The answer does not wait: follow the execution by its id."""
@@ -97,7 +99,7 @@ async def execute(notebook: str, request: Request, caller: CallerDep, parts: Ser
     except ValidationError as error:
         raise invalid_body(error) from None
     execution = (await parts.runs.create(caller, CreateRequest(spec, {}, name=str(uuid4())))).execution
-    document = {"execution_id": execution.name, "status": str(ExecutionStatus.ACCEPTED), "notebook_id": notebook}
+    document = {"execution_id": execution.name, "status": str(NotebookExecutionStatus.ACCEPTED), "notebook_id": notebook}
     return JSONResponse(document, 202)
 
 
@@ -106,7 +108,7 @@ async def execute(notebook: str, request: Request, caller: CallerDep, parts: Ser
     operation_id="jupyrest2_execution",
     summary="Read an execution",
     response_model=None,
-    responses={200: {"model": Execution, "description": "The execution"}, **_errors(404)},
+    responses={200: {"model": NotebookExecutionResponse, "description": "The execution"}, **_FAILED},
 )
 async def get_execution(execution_id: str, caller: CallerDep, parts: ServicesDep) -> Response:
     """Read where an execution is, and what it left."""
@@ -130,26 +132,26 @@ async def get_execution(execution_id: str, caller: CallerDep, parts: ServicesDep
                 "text/plain": {"schema": {"type": "string"}},
             },
         },
-        **_errors(400, 404),
+        **failures(400, 500, 502, model=JupyrestError),
     },
 )
-async def get_artifact(execution_id: str, artifact_type: Artifact, caller: CallerDep, parts: ServicesDep) -> Response:
+async def get_artifact(execution_id: str, artifact_type: ExecutionArtifactType, caller: CallerDep, parts: ServicesDep) -> Response:
     """Read an artifact of an execution that has ended."""
     execution = await parts.executions.find(caller, execution_id)
     if not is_settled(execution):
         raise NotFinishedError(execution, "wait")
-    if artifact_type is Artifact.EXCEPTION:
+    if artifact_type is ExecutionArtifactType.EXCEPTION:
         text = await exception_text(parts, execution)
         if text is None:
             raise ResultMissingError(execution, "exception")
         return Response(text, media_type="text/plain", headers={"Cache-Control": PRIVATE})
-    if artifact_type is Artifact.OUTPUT:
+    if artifact_type is ExecutionArtifactType.OUTPUT:
         saved = await parts.results.saved(execution)
         if saved is None:
             raise ResultMissingError(execution, "output")
         return artifact_response(saved, **JSON_OUTPUT)
     found = await parts.results.artifact(execution, _STORED[artifact_type])
-    return artifact_response(found, **(JSON_OUTPUT if artifact_type is Artifact.IPYNB else HTML))
+    return artifact_response(found, **(JSON_OUTPUT if artifact_type is ExecutionArtifactType.IPYNB else HTML))
 
 
 async def _published(parts: Services, caller: Caller, asked: str) -> Published:

@@ -8,8 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from podbook_api.doors.native.documents import CreateExecution, LinkRequest
 from podbook_api.doors.openapi import SCHEMA_PREFIX, NotebookSchema, referenced
-from podbook_api.doors.options import ExecutionOptions
 from podbook_api.doors.problems import Problem
+from podbook_api.doors.requests.options import ExecutionOptions
 
 __all__ = ["complete", "form_content", "one_notebook"]
 

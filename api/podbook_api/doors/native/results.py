@@ -7,14 +7,14 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from podbook_api.doors.artifacts import HTML, JSON_OUTPUT, PRIVATE, output_response, read_artifact
-from podbook_api.doors.bodies import invalid_body, read_json
+from podbook_api.doors.answers.artifacts import HTML, JSON_OUTPUT, PRIVATE, output_response, read_artifact
+from podbook_api.doors.answers.event_stream import EventStream
 from podbook_api.doors.dependencies import CallerDep, ExecutionId, ServicesDep, failures
-from podbook_api.doors.event_stream import EventStream
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
 from podbook_api.doors.native.paths import execution_path, link_url
 from podbook_api.doors.native.readers import AccessDep, ReaderDep
 from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.doors.requests.bodies import invalid_body, read_json
 from podbook_api.services.following import State, state_id
 from podbook_core.store.keys import FILES_FOLDER
 

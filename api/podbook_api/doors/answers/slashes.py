@@ -22,5 +22,5 @@ def redirect_slashes(router: APIRouter) -> None:
     known = [route for route in router.routes if isinstance(route, APIRoute)]
     # In front: a path parameter that takes slashes would have taken these as well.
     router.routes[:0] = [
-        Route(f"{route.path}/", _without, methods=list(route.methods), include_in_schema=False) for route in reversed(known)
+        Route(f"{route.path}/", _without, methods=sorted(route.methods or ()), include_in_schema=False) for route in reversed(known)
     ]

@@ -8,8 +8,8 @@ from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from podbook_api.doors.body_stream import read_body, stream_body
 from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.doors.requests.body_stream import read_body, stream_body
 
 __all__ = ["MAX_FIELDS", "Part", "form_parts", "invalid_form", "too_many", "urlencoded_fields"]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio.to_thread
+from pydantic import BaseModel
 
 from podbook_api.services.bundle import Services
 from podbook_api.services.errors import ResultMissingError
@@ -12,13 +13,20 @@ from podbook_core.execution.reasons import Reason
 from podbook_core.results.exceptions import cell_exception
 from podbook_core.text.json_depth import parse_document
 
-__all__ = ["REPORTED", "exception_text", "output_validation", "short_exception"]
+__all__ = ["REPORTED", "OutputValidation", "exception_text", "output_validation", "short_exception"]
 
 REPORTED = Outputs(violation=OnViolation.REPORT)
 """For systems in which an output that breaks its schema fails nothing."""
 
 _LARGEST_NOTEBOOK = 16 * 1024 * 1024
 """Bytes of an executed notebook that is read to find the traceback in it; of a larger one the short form is told."""
+
+
+class OutputValidation(BaseModel):
+    """That an output breaks its schema, and how; told only where it does, and where that fails nothing."""
+
+    is_valid: bool
+    error: str
 
 
 def output_validation(execution: NotebookExecution) -> dict[str, Any] | None:

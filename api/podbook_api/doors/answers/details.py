@@ -5,17 +5,20 @@ A wrong request is a list, with the place, a message and a stable type of each t
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
-from podbook_api.doors.bodies import is_json, parse_json
-from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
 from podbook_api.doors.problems import Code, FieldError, ProblemError
+from podbook_api.doors.requests.bodies import is_json, parse_json, read_aside
+from podbook_api.doors.requests.body_stream import limits_of, media_type_of, read_body
 from podbook_core.text.json_pointer import unescape
 
-__all__ = ["DetailsError", "detail_of", "detail_response", "read_object"]
+__all__ = ["DetailsError", "detail_of", "detail_response", "failures", "read_object"]
 
 _SENTENCES = {404: "Not Found", 405: "Method Not Allowed"}
 """Of what the framework refuses by itself."""
@@ -31,6 +34,33 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 }
 """Message and type in pydantic 1, by the type of pydantic 2."""
 _KINDS: Mapping[type, str] = {str: "string_type", dict: "dict_type"}
+
+
+class DetailItem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    loc: Annotated[list[str | int], Field(description="Where: body, query or path, and the names that lead there.")]
+    msg: str
+    type: str
+
+
+class Detail(BaseModel):
+    """What was wrong: a sentence, or a list."""
+
+    detail: str | list[DetailItem]
+
+
+def failures(*statuses: int, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The documented errors of an operation: those named, and those every operation may have.
+
+    What the framework refuses is a :class:`Detail` everywhere; ``model`` is the shape of a door's own errors, where it has one.
+    """
+    return {
+        status: {"model": Detail if status == 422 or model is None else model | Detail, "description": HTTPStatus(status).phrase}
+        for status in sorted({*statuses, 401, 403, 404, 422, 503})
+    }
 
 
 class DetailsError(ProblemError):
@@ -75,20 +105,7 @@ async def read_object(request: Request, members: Mapping[str, type]) -> dict[str
         raise DetailsError([_missing(["body"])])
     if not is_json(media_type_of(request)):
         raise DetailsError([_wrong(["body"], "dict_type")])
-    try:
-        json.loads(data)
-    except json.JSONDecodeError as error:
-        wrong = {
-            "type": "json_invalid",
-            "loc": ["body", error.pos],
-            "msg": "JSON decode error",
-            "input": {},
-            "ctx": {"error": error.msg},
-        }
-        raise DetailsError([wrong]) from None
-    except (ValueError, RecursionError):
-        pass  # not UTF-8, or too deep: said below
-    value = parse_json(data, limit=limit)
+    value = await read_aside(data, partial(_parsed, limit=limit))
     if value is None:
         raise DetailsError([_missing(["body"])])
     if not isinstance(value, dict):
@@ -105,6 +122,23 @@ async def read_object(request: Request, members: Mapping[str, type]) -> dict[str
     if details:
         raise DetailsError(details)
     return found
+
+
+def _parsed(data: bytes, *, limit: int) -> Any:
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as error:
+        wrong = {
+            "type": "json_invalid",
+            "loc": ["body", error.pos],
+            "msg": "JSON decode error",
+            "input": {},
+            "ctx": {"error": error.msg},
+        }
+        raise DetailsError([wrong]) from None
+    except (ValueError, RecursionError):
+        pass  # not UTF-8, or too deep: said below
+    return parse_json(data, limit=limit)
 
 
 def _coerced(value: Any, kind: type) -> Any:
