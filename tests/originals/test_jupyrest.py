@@ -46,7 +46,7 @@ def jupyrest_client():
     return JupyrestClient({endpoint!r})
 """
 
-pytestmark = pytest.mark.skipif(not (CHECKOUT and PYTHON), reason="skipped: no checkout")
+pytestmark = [pytest.mark.skipif(not (CHECKOUT and PYTHON), reason="skipped: no checkout"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture
