@@ -12,6 +12,8 @@ METHODS = ("GET", "PUT", "POST", "DELETE")
 """Methods that cells can answer."""
 _PREFIXES: Mapping[str, str] = {"scala": "//"}
 _OTHERWISE = "#"
+_BRACES = re.compile(r"\{([^/{}]+)\}")
+_NOT_IN_PATH = ("query", "header", "body", "formData")
 _VERB = "(GET|PUT|POST|DELETE)"
 
 
@@ -96,7 +98,9 @@ def read_cells(sources: Sequence[str], prefix: str = _OTHERWISE) -> HttpCells:
 def read_swagger_cells(cells: Sequence[tuple[str, str]], prefix: str = _OTHERWISE) -> HttpCells:
     """Read a Swagger document in a fenced block of a Markdown cell, and annotations such as ``# operationId: getPeople``.
 
-    A path of the document gets ``/:name`` for each parameter of an operation.
+    A path of the document gets ``/:name`` for each parameter of an operation, as the gateway has it, wherever the document says that the
+    parameter is. It also answers where the document says so: with ``{name}`` in the path as a parameter, and without those of the query, the
+    headers and the body.
 
     Args:
         cells: kind (``code``, ``markdown``) and source of each cell.
@@ -126,17 +130,27 @@ def read_swagger_cells(cells: Sequence[tuple[str, str]], prefix: str = _OTHERWIS
     for path, method, operation in declared:
         named = operation.get("operationId")
         if named in handlers and method in METHODS:
-            names = [item["name"] for item in _mappings(operation.get("parameters")) if isinstance(item.get("name"), str)]
-            endpoint = endpoints.setdefault(full := "/:".join([path, *names]), Endpoint(full))
-            endpoint.handlers[method] = handlers[named]
-            if named in responses:
-                endpoint.responses[method] = responses[named]
+            for address in _addresses(path, operation):
+                endpoint = endpoints.setdefault(address, Endpoint(address))
+                endpoint.handlers[method] = handlers[named]
+                if named in responses:
+                    endpoint.responses[method] = responses[named]
     ids = {operation.get("operationId") for _, _, operation in declared}
     warnings = [
         f"operation {name} is declared, and no cell refers to it" for name in ids if isinstance(name, str) and name not in handlers
     ]
     warnings += [f"a cell refers to operation {name}, which is not declared" for name in handlers if name not in ids]
     return HttpCells(tuple(set_up), _in_order(endpoints.values()), document, tuple(sorted(warnings)))
+
+
+def _addresses(path: str, operation: Mapping[str, Any]) -> list[str]:
+    in_place = _BRACES.sub(r":\1", path)
+    if in_place != path:
+        return [in_place]
+    parameters = [item for item in _mappings(operation.get("parameters")) if isinstance(item.get("name"), str)]
+    behind = "/:".join([path, *(item["name"] for item in parameters)])
+    elsewhere = bool(parameters) and all(item.get("in") in _NOT_IN_PATH for item in parameters)
+    return [behind, path] if elsewhere else [behind]
 
 
 def _in_order(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
