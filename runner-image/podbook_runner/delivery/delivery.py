@@ -21,21 +21,18 @@ from podbook_runner.cells.output import parse_output
 from podbook_runner.delivery.artifacts import find_artifacts
 from podbook_runner.delivery.results import Results
 from podbook_runner.html.client import Renderer, RenderError
-from podbook_runner.kernel.process import Kernel
 from podbook_runner.limits.stop import Stop
 from podbook_runner.outcome import AttemptError, Outcome, clip
 from podbook_runner.transfer.redact import Redactor
 
 if TYPE_CHECKING:
-    from podbook_runner.cells.state import Execution
-    from podbook_runner.children import Child
+    from podbook_runner.cells.plan_run import PlanRun
+    from podbook_runner.worker import Worker
 
 __all__ = ["Delivery", "PublishDeadline", "outcome_without"]
 
 _GRACE_SECONDS = 25.0
 """A pod is killed 30 s after SIGTERM; what is not stored by then is lost."""
-_EXIT_SECONDS = 3.0
-"""How long the kernel may take for its exit handlers."""
 _RENDER_SECONDS = 120.0
 _MANIFEST_SECONDS = 1.0
 """Left for the manifest when everything else has used its time."""
@@ -75,10 +72,8 @@ class Delivery:
         source: the notebook as it was fetched, if it was.
         outputs: ``$PODBOOK_OUTPUT_DIR``.
         schema: what the contract says of the output; None for anything.
-        execution: the run of the cells, if it came to that.
-        kernel: the kernel, if it was started.
-        renderer: makes the HTML; None where none is wanted.
-        validator: checks the output; None where no contract can ask for it.
+        cells: the run of the cells, if it came to that.
+        worker: with kernel, renderer and validator, if it was started.
     """
 
     task: Task
@@ -89,10 +84,8 @@ class Delivery:
     source: Path
     outputs: Path
     schema: Any
-    execution: "Execution | None"
-    kernel: Kernel | None
-    renderer: Renderer | None
-    validator: "Child | None"
+    cells: "PlanRun | None"
+    worker: "Worker | None"
 
     def run(self, outcome: Outcome) -> Outcome:
         """Store everything.
@@ -107,7 +100,7 @@ class Delivery:
             AttemptError: ``StorageFailed``: no manifest could be stored.
         """
         notebook, outcome = self._notebook(outcome)
-        renderer = self.renderer if notebook is not None and self.execution is not None else None
+        renderer = None if notebook is None or self.cells is None or self.worker is None else self.worker.renderer
         if renderer is not None and notebook is not None:
             pages = self._pages()
             renderer.request(
@@ -116,7 +109,7 @@ class Delivery:
         if notebook is not None:
             self.results.notebook(notebook)
         outcome = self._store_output(outcome)
-        progress = None if self.execution is None else self.execution.progress()
+        progress = None if self.cells is None else self.cells.progress()
         if progress is not None:
             self.results.progress(progress_json(*progress))
         cells = (0, 0) if progress is None else progress[:2]
@@ -138,10 +131,10 @@ class Delivery:
 
     def _notebook(self, outcome: Outcome) -> tuple[Path | None, Outcome]:
         """The notebook to publish: as executed, or as it was fetched when no cell was reached."""
-        if self.execution is None or self.execution.notebook is None:
+        if self.cells is None:
             return (self.source if self.source.exists() else None), outcome
         executed, limit = Path(keys.NOTEBOOK_FILE), self.task.max_notebook_bytes
-        data, removed = document.executed_bytes(self.execution.notebook, self.redactor, limit)
+        data, removed = document.executed_bytes(self.cells.notebook, self.redactor, limit)
         _write(executed, data)
         if removed and outcome.succeeded:
             message = (
@@ -152,7 +145,7 @@ class Delivery:
 
     def _store_output(self, outcome: Outcome) -> Outcome:
         """Store what ``save_output`` said, also that of a failed run; only a run that succeeded can break its contract."""
-        text = None if self.execution is None else self.execution.scraps.text
+        text = None if self.cells is None else self.cells.scraps.text
         if text is None and not outcome.succeeded:
             return outcome
         try:
@@ -174,7 +167,7 @@ class Delivery:
             )
         from podbook_core.schema.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
 
-        child = self.validator
+        child = None if self.worker is None else self.worker.validator
         process = child if child is not None and child.poll() is None else start_worker()
         with ContractValidator(workers=1, start=lambda: process) as validator:
             try:
@@ -187,10 +180,8 @@ class Delivery:
             raise AttemptError(Reason.INVALID_OUTPUT, f"the output breaks the contract: {broken}")
 
     def _store_artifacts(self, outcome: Outcome) -> Outcome:
-        if self.kernel is not None:
-            if outcome.succeeded:
-                self.kernel.wait(_EXIT_SECONDS)
-            self.kernel.kill()
+        if self.worker is not None:
+            self.worker.end_kernel(patient=outcome.succeeded)
         try:
             artifacts, skipped = find_artifacts(self.outputs, max_files=self.task.max_files, max_bytes=self.task.max_files_bytes)
         except AttemptError as error:

@@ -1,12 +1,11 @@
 """What watches over a run: its deadline, its memory, and the signal to stop. One thread, from kernel start to the last cell."""
 
-import os
 import threading
 import time
 
 from podbook_runner.kernel.process import Kernel
 from podbook_runner.limits.memory import ControlGroup, MemoryReading
-from podbook_runner.limits.processes import descendants, memory_of
+from podbook_runner.limits.processes import memory_of
 from podbook_runner.limits.stop import Cause, Stop
 
 __all__ = ["Watch", "group_is_full", "seconds_to_next_look"]
@@ -102,11 +101,7 @@ class Watch:
                 self._stop.trip(Cause.OUT_OF_MEMORY, _full(reading.used, reading.limit))
                 return _AFTER_KILL_SECONDS
         if self._memory_limit is not None:
-            runner = os.getpid()
-            pids = descendants(runner)
-            for own in self._kernel.own_children():
-                pids -= descendants(own) | {own}
-            used = memory_of(pids, self._memory_limit)
+            used = memory_of(self._kernel.processes(), self._memory_limit)
             free = min(free, self._memory_limit - used)
             if used > self._memory_limit:
                 self._stop.trip(Cause.OUT_OF_MEMORY, _full(used, self._memory_limit))
