@@ -151,8 +151,12 @@ class Kernel:
             kill_descendants(os.getpid(), spare=self._spare)
 
     def close(self) -> None:
-        """Let go of a process that has ended: its descriptors, and its entry in the system's table."""
+        """Let go of a process that was killed: its descriptors, and its entry in the system's table."""
         self._process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         if self.end_notice is not None:
             os.close(self.end_notice)
             self.end_notice = None

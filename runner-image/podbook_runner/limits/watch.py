@@ -2,13 +2,13 @@
 
 import threading
 import time
+from typing import Protocol
 
-from podbook_runner.kernel.process import Kernel
 from podbook_runner.limits.memory import ControlGroup, MemoryReading
 from podbook_runner.limits.processes import memory_of
 from podbook_runner.limits.stop import Cause, Stop
 
-__all__ = ["Watch", "group_is_full", "seconds_to_next_look"]
+__all__ = ["Watch", "Watched", "group_is_full", "seconds_to_next_look"]
 
 _LONGEST_SECONDS = 0.25
 _SHORTEST_SECONDS = 0.02
@@ -35,6 +35,16 @@ def seconds_to_next_look(free: float) -> float:
     return min(max(free / _GROWTH, _SHORTEST_SECONDS), _LONGEST_SECONDS)
 
 
+class Watched(Protocol):
+    """What is watched: a kernel with all it has started."""
+
+    def processes(self) -> set[int]:
+        """Ids of its processes."""
+
+    def kill(self) -> None:
+        """End them all."""
+
+
 class Watch:
     """Trips ``stop`` when a limit is reached, and kills the kernel when anything tripped it.
 
@@ -49,7 +59,7 @@ class Watch:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: Watched,
         stop: Stop,
         *,
         deadline: float,
