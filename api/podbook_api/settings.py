@@ -61,6 +61,12 @@ class ApiSettings(BaseSettings):
         ),
     ] = 30
     retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0
+    doors: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Ways in that are open besides health and documentation, by name; when empty, all that do not take over `/`."
+        ),
+    ] = ()
     cors_origins: Annotated[tuple[str, ...], Field(description="Web origins whose pages may call the API; none unless named.")] = ()
     log_level: Annotated[
         str,

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from typing_extensions import override
 
+from podbook_core.text.times import rfc3339
+
 __all__ = ["AUDIT_LOGGER", "FIELDS", "JsonFormatter", "set_up_json_logs"]
 
 AUDIT_LOGGER = "podbook.audit"
@@ -31,7 +33,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """See :meth:`logging.Formatter.format`."""
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": rfc3339(datetime.fromtimestamp(record.created, UTC), milliseconds=True),
             "level": record.levelname.lower(),
             "logger": record.name,
         }

@@ -7,10 +7,10 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from podbook_cluster.errors import ClusterUnavailableError
 from podbook_core.environment import wrong_variables
 from podbook_core.execution.profiles import ProfilesError
 from podbook_core.store.base import StoreUnavailableError
-from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.logs import set_up_logging
 from podbook_operator.settings import Settings
 from podbook_operator.wiring import run

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from podbook_core.environment import PREFIX
+from podbook_core.execution.deadlines import DEFAULT_PUBLISH_TIMEOUT
 from podbook_core.execution.profiles import Profile, read_profiles_file
 from podbook_core.store.s3_settings import S3Section
 
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     job_ttl_seconds: Annotated[int, Field(ge=0, description="How long Job and pods stay after the end, for their logs.")] = 300
     publish_timeout_seconds: Annotated[
         int, Field(ge=1, le=3600, description="Longest time a runner may take to store results.")
-    ] = 300
+    ] = DEFAULT_PUBLISH_TIMEOUT
     configuration_grace_seconds: Annotated[
         int, Field(ge=0, description="How long a bad image name or a missing secret is given to heal.")
     ] = 60

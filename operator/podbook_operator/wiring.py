@@ -173,4 +173,4 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await cluster.close()
+            await cluster.aclose()

@@ -58,6 +58,7 @@ class Run:
         self._log = RunLog(self._redactor)
         self._worker: Worker | None = None
         self._cells: PlanRun | None = None
+        self._input_schema: Any = None
         self._schema: Any = None
 
     def run(self) -> Outcome:
@@ -136,7 +137,7 @@ class Run:
         if task.contract is not None:
             contract = Path("contract.json")
             self._fetch(task.contract, contract, "the contract")
-            self._schema = _output_schema(contract.read_bytes())
+            self._input_schema, self._schema = _schemas(contract.read_bytes())
 
     def _fetch(self, source: Source, target: Path, what: str) -> None:
         """Fetch a part of the published notebook."""
@@ -154,7 +155,9 @@ class Run:
         task = self.task
         log_warnings(self._log)
         published = load_notebook(_SOURCE)
-        plan = plan_of_notebook(published, task.parameters, kernel=spec.name, language=spec.language, log=self._log)
+        plan = plan_of_notebook(
+            published, task.parameters, kernel=spec.name, language=spec.language, log=self._log, schema=self._input_schema
+        )
         cells = self._cells = PlanRun(plan, published, self.stop, self._log, task.max_notebook_bytes)
         outcome = asyncio.run(_run_once(worker, cells, Deadline(self._run_deadline, task.timeout_seconds)))
         self._log.line("\n".join(filter(None, ["the cells ended: " + outcome.outcome, cells.traceback])))
@@ -204,11 +207,13 @@ def _file_name(name: str) -> str:
     return name
 
 
-def _output_schema(data: bytes) -> Any:
+def _schemas(data: bytes) -> tuple[Any, Any]:
+    """The schemas of input and output in a stored contract."""
     try:
-        return json.loads(data).get("output")
+        contract = json.loads(data)
+        return contract.get("input"), contract.get("output")
     except (ValueError, AttributeError, RecursionError):
-        raise AttemptError(Reason.STORAGE_FAILED, "the stored contract is no JSON object") from None
+        raise AttemptError(Reason.STORAGE_FAILED, "the stored contract is not a JSON object") from None
 
 
 def say(text: str) -> None:

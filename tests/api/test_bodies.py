@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from podbook_api.services.form_parameters import parameters_from_fields
+from podbook_api.services.creation.form_parameters import parameters_from_fields
 
 SCHEMA = {
     "$defs": {"amount": {"type": "number"}},

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from podbook_api.services.following import State, state_events, state_id
+from podbook_api.services.following import Event, State, state_events, state_id
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Progress, Spec, Status
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change, advance
@@ -22,15 +22,15 @@ def state(reason: Reason, completed: int | None = None) -> State:
     return State(execution.with_status(status), None if completed is None else Progress(completed=completed, total=3))
 
 
-def names(events: list[object]) -> list[str]:
-    """The types of events."""
-    return [event.event for event in events]  # type: ignore[attr-defined] # ServerSentEvent
+def names(events: list[Event]) -> list[str]:
+    """The kinds of events."""
+    return [event.kind for event in events]
 
 
 def test_a_newcomer_gets_the_present_state_with_its_progress() -> None:
     (event,) = state_events(state(Reason.RUNNING, 2), None)
-    assert event.event == "status"
-    document = json.loads(event.data or "")
+    assert event.kind == "status"
+    document = event.data
     assert document["id"] == "double-1"
     assert (document["status"]["reason"], document["status"]["progress"]) == ("Running", {"completed": 2, "total": 3})
 
@@ -38,9 +38,9 @@ def test_a_newcomer_gets_the_present_state_with_its_progress() -> None:
 def test_only_what_is_new_is_told() -> None:
     first = state_id(state(Reason.RUNNING, 1))
     assert state_events(state(Reason.RUNNING, 1), first) == []
-    assert names([*state_events(state(Reason.RUNNING, 2), first)]) == ["progress"]
-    assert names([*state_events(state(Reason.PUBLISHING, 3), first)]) == ["status"]
-    assert names([*state_events(state(Reason.RUNNING, 2), "of an older server")]) == ["status"]
+    assert names(state_events(state(Reason.RUNNING, 2), first)) == ["progress"]
+    assert names(state_events(state(Reason.PUBLISHING, 3), first)) == ["status"]
+    assert names(state_events(state(Reason.RUNNING, 2), "of an older server")) == ["status"]
 
 
 def test_ids_derive_from_the_state_alone() -> None:

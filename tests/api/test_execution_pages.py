@@ -13,7 +13,6 @@ from podbook_api.services.context import Context, NoFolder
 from podbook_api.services.errors import ExecutionNotFoundError, UnreadableError
 from podbook_api.services.executions import ExecutionService, Filters
 from podbook_api.settings import ApiSettings
-from podbook_api.threads import Threads
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
 from podbook_core.execution.profiles import parse_profiles
 from podbook_core.execution.reasons import Phase, Reason
@@ -22,6 +21,7 @@ from podbook_core.results.record import RecordStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import record_key
+from podbook_core.threads import Threads
 
 from .scripted_backend import ScriptedBackend
 

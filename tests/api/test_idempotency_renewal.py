@@ -14,11 +14,10 @@ from podbook_api.auth.links import LinkSigner
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, InvalidExecutionError, QueueFullError
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context, NoFolder
-from podbook_api.services.create import CreateRequest, Creation, Creator
+from podbook_api.services.creation.creator import CreateRequest, Creation, Creator
 from podbook_api.services.errors import KeyReusedError
 from podbook_api.services.executions import ExecutionService
 from podbook_api.settings import ApiSettings
-from podbook_api.threads import Threads
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION
 from podbook_core.execution.model import NotebookExecution, NotebookRef, Spec
 from podbook_core.execution.profiles import parse_profiles
@@ -28,6 +27,7 @@ from podbook_core.notebook.contract import Contract
 from podbook_core.notebook.versions import VersionStore, build_bundle
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.directory import DirectoryStore
+from podbook_core.threads import Threads
 
 from .scripted_backend import ScriptedBackend
 

@@ -1,56 +1,116 @@
-"""The cell with the parameters, in Python."""
+"""The cell with the parameters: values as code, and instances where the notebook has a class for them."""
 
-import ast
-import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.notebook_file import code_cell
 
-from podbook_core.notebook.injection import ParametersPlace, parameters_place, python_literal, python_source
+from podbook_core.notebook.injection import (
+    Instance,
+    classes_before_parameters,
+    injection_place,
+    parameters_source,
+    typed_parameters,
+)
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+INCIDENT = {"title": "Incident", "type": "object", "properties": {"at": {"type": "string"}, "by": {"$ref": "#/definitions/person"}}}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "one": {"$ref": "#/definitions/incident"},
+        "many": {"type": "array", "items": {"$ref": "#/definitions/incident"}},
+    },
+    "definitions": {"incident": INCIDENT, "person": {"title": "Person", "type": "object"}, "loop": {"$ref": "#/definitions/loop"}},
+}
 
 
-@given(JSON)
-def test_python_reads_the_same_value(value: Any) -> None:
-    literal = python_literal(value)
-    assert literal.isascii()
-    assert "\n" not in literal
-    assert ast.literal_eval(literal) == value
+def cell(source: str | list[str], *tags: str, kind: str = "code") -> dict[str, Any]:
+    """A cell."""
+    return {"cell_type": kind, "source": source, "metadata": {"tags": list(tags)}}
 
 
-def test_numbers_that_json_cannot_say() -> None:
-    variables: dict[str, Any] = {}
-    exec(python_source({"nan": math.nan, "up": math.inf, "down": [-math.inf]}), variables)  # noqa: S102 - our own text
-    assert math.isnan(variables["nan"])
-    assert (variables["up"], variables["down"]) == (math.inf, [-math.inf])
+def run(source: str, **names: Any) -> dict[str, Any]:
+    """What a cell assigns."""
+    namespace = dict(names)
+    exec(source, namespace)  # noqa: S102 - it is the code under test
+    return {name: value for name, value in namespace.items() if name != "__builtins__" and name not in names}
 
 
-@pytest.mark.parametrize("text", ['"""', "'; import os #", "\\", "\n# Parameters", "\ud800", "\x00", "{name}", "😀"])
-def test_no_text_ends_its_literal(text: str) -> None:
-    assert python_source({"x": text, "y": {text: [text]}}).count("\n") == 3
-    assert ast.literal_eval(python_literal({text: [text]})) == {text: [text]}
+@given(VALUES)
+def test_a_value_is_assigned_as_it_was(value: Any) -> None:
+    assert run(parameters_source({"x": value})) == {"x": value}
 
 
-def test_one_line_for_each_parameter_after_the_comment() -> None:
-    assert python_source({"b": 1, "größe": "x"}) == '# Parameters\nb = 1\ngröße = "x"\n'
+def test_what_json_has_no_number_for() -> None:
+    source = parameters_source({"a": float("inf"), "b": float("-inf"), "c": float("nan")})
+    assert source == "# Parameters\na = float('inf')\nb = float('-inf')\nc = float('nan')\n"
 
 
-def test_what_is_not_json_is_refused() -> None:
-    with pytest.raises(TypeError, match="JSON value, not tuple"):
-        python_source({"x": [(1, 2)]})
+def test_no_text_leaves_its_quotes() -> None:
+    hostile = '"; import os; os.abort() #\\"\n\r\u2028\ud800'
+    assert run(parameters_source({"x": hostile, "y": {hostile: [hostile]}})) == {"x": hostile, "y": {hostile: [hostile]}}
 
 
-def test_the_place() -> None:
-    plain, own, earlier = code_cell("x"), code_cell("x = 1", "parameters"), code_cell("x = 2", "injected-parameters")
-    assert parameters_place([plain]) == ParametersPlace(0, replaces=False, tagged=False)
-    assert parameters_place([plain, own]) == ParametersPlace(2, replaces=False, tagged=True)
-    assert parameters_place([plain, own, plain, earlier, earlier]) == ParametersPlace(3, replaces=True, tagged=True)
-    assert parameters_place([earlier, own]) == ParametersPlace(0, replaces=True, tagged=True)
+@pytest.mark.parametrize(
+    ("cells", "place"),
+    [
+        ([], (0, False)),
+        ([cell("a"), cell("b")], (0, False)),
+        ([cell("a"), cell("b", "parameters"), cell("c")], (2, False)),
+        ([cell("a", "parameters"), cell("b", "injected-parameters")], (1, True)),
+        ([cell("a", "injected-parameters"), cell("b", "parameters")], (0, True)),
+        ([{"cell_type": "code", "source": "", "metadata": None}, {"metadata": {"tags": "parameters"}}], (0, False)),
+    ],
+)
+def test_where_the_cell_goes(cells: list[dict[str, Any]], place: tuple[int, bool]) -> None:
+    assert injection_place(cells) == place
+
+
+def test_classes_are_those_defined_before_the_parameters() -> None:
+    cells = [
+        cell("%matplotlib inline\nclass Early(Base):\n    pass\n"),
+        cell("class Prose: is Markdown", kind="markdown"),
+        cell(["import x\n", "class Incident(Base):\n", "    class Inner: ...\n", "if 1:\n    class Hidden: ...\n"], "parameters"),
+        cell("class Late: ..."),
+    ]
+    assert classes_before_parameters(cells) == {"Early", "Incident"}
+    assert classes_before_parameters([cell("class A: ...")]) == frozenset()
+
+
+def test_objects_become_instances_where_the_notebook_has_their_class() -> None:
+    class Incident(dict[str, Any]):
+        """Stands for a model."""
+
+    parameters = {"one": {"at": "now", "by": {"name": "A"}}, "many": [{"at": "x"}, 3], "other": {"title": "Incident"}}
+    typed = typed_parameters(parameters, SCHEMA, frozenset({"Incident"}))
+    assert typed == parameters
+    assert isinstance(typed["one"], Instance)
+    assert isinstance(typed["many"][0], Instance)
+    assert not isinstance(typed["one"]["by"], Instance)
+    assert not isinstance(typed["other"], Instance)
+    assigned = run(parameters_source(typed), Incident=Incident)
+    assert type(assigned["one"]) is Incident
+    assert assigned == {**parameters}
+    nested = typed_parameters(parameters, SCHEMA, frozenset({"Incident", "Person"}))
+    assert 'Incident(**{"at": "now", "by": Person(**{"name": "A"})})' in parameters_source(nested)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        True,
+        False,
+        {},
+        {"properties": 3},
+        {"properties": {"x": {"$ref": "#/definitions/loop"}}, **{k: SCHEMA[k] for k in ("definitions",)}},
+    ],
+)
+def test_schemas_that_say_nothing_change_nothing(schema: Any) -> None:
+    assert typed_parameters({"x": {"a": [1]}}, schema, frozenset({"A"})) == {"x": {"a": [1]}}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.notebook_file import code_cell, markdown_cell
+from tests.support.notebook_file import code_cell, markdown_cell
 
 from podbook_core.notebook.plans import CellPlan, Injected, Place, Role, Step, http_request, whole_notebook
 

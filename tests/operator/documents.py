@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from podbook_core.execution.labels import EXECUTION_LABEL, UID_LABEL
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Resolved, Spec, Status
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change, advance
-from podbook_operator.act.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.decide.situation import Policy
 from podbook_operator.facts.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 

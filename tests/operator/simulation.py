@@ -13,6 +13,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from podbook_cluster.errors import ClusterError, ConflictError, NotFoundError
 from podbook_core.execution.manifest import AttemptManifest, StoredFile
 from podbook_core.execution.profiles import Profile
 from podbook_core.schema.validation import ContractValidator
@@ -24,7 +25,6 @@ from podbook_operator.act.kube_events import EventRecorder
 from podbook_operator.act.launch import Launcher
 from podbook_operator.act.reconcile import Reconciler
 from podbook_operator.act.storage import Storage
-from podbook_operator.cluster import ClusterError, ConflictError, NotFoundError
 from podbook_operator.facts.cache import Facts
 from podbook_operator.metrics import Metrics
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from podbook_core.execution.model import InputFile, Outputs
 from podbook_core.execution.task import Task
+from podbook_core.execution.task_building import build_task
 from podbook_core.notebook.contract import Contract
 from podbook_core.notebook.versions import Version
-from podbook_operator.act.access import MAX_VALIDITY, build_task, validity_seconds
+from podbook_operator.act.access import MAX_VALIDITY, SignedPlaces, validity_seconds
 
 from .documents import DIGEST, UID, execution
 from .simulation import FakeSigner
@@ -15,8 +16,8 @@ VERSION = Version("analysis", DIGEST, "2025-03-01T12:00:00Z", Contract(), DIGEST
 
 
 def task(**spec: Any) -> Task:
-    item = execution(**spec)
-    return build_task(item, VERSION, {"x": 1}, FakeSigner(), timeout=60, publish_timeout=30, seconds=500)
+    item = execution(parameters={"x": 1}, **spec)
+    return build_task(item, VERSION, SignedPlaces(FakeSigner(), 500), timeout=60, publish_timeout=30)
 
 
 def test_the_pod_may_read_its_version_and_write_its_own_attempts() -> None:

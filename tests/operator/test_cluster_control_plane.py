@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_kube_config
 
+from podbook_cluster import api_server
+from podbook_cluster.errors import ClusterUnavailableError, RefusedError
+from podbook_core.execution.labels import EXECUTION_LABEL, OURS, UID_LABEL
 from podbook_core.store.s3 import S3Settings
-from podbook_operator.act.job import EXECUTION_LABEL, OURS, UID_LABEL
-from podbook_operator.cluster import ClusterUnavailableError, KubernetesCluster, RefusedError
+from podbook_operator.cluster import KubernetesCluster
 
 from .control_plane import ApiServer, Kubelet, OperatorProcess, running
 
@@ -42,11 +43,11 @@ async def connected(api: ApiServer, folder: Path, token: str | None = None) -> A
     file.write_text(yaml.safe_dump(config))
     configuration = Configuration()
     await load_kube_config(config_file=str(file), client_configuration=configuration)  # type: ignore[no-untyped-call]
-    cluster = KubernetesCluster(ApiClient(configuration), api.namespace)
+    cluster = KubernetesCluster(api_server.ApiServer(configuration, "podbook-tests"), api.namespace)
     try:
         yield cluster
     finally:
-        await cluster.close()
+        await cluster.aclose()
 
 
 async def test_missing_rights_and_a_quota_are_told_apart(api: ApiServer, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from podbook_cluster.errors import ClusterError
 from podbook_core.execution.reasons import Reason
 from podbook_core.results.record import RecordStore
 from podbook_core.schema.validation import ContractValidator
@@ -23,7 +24,7 @@ from podbook_core.store.base import StoreError
 from podbook_core.store.s3 import S3Settings, S3Store
 from podbook_core.store.s3_settings import S3Section
 from podbook_core.text.names import secret_name
-from podbook_operator.cluster import ClusterError, KubernetesCluster
+from podbook_operator.cluster import KubernetesCluster
 from podbook_operator.settings import Settings
 from podbook_operator.wiring import _Operator as Operator
 
@@ -166,7 +167,7 @@ class Stage:
                 await asyncio.sleep(0.05)
         for life in lives.values():
             life.storage.close()
-        await cluster.close()
+        await cluster.aclose()
 
     def ends(self, plays: Iterable[Play]) -> dict[str, End]:
         """How they ended, by name."""

@@ -4,8 +4,9 @@ import copy
 from datetime import timedelta
 from typing import Any
 
+from podbook_cluster.resource_versions import is_newer
 from podbook_core.execution.profiles import Profile
-from podbook_operator.facts.cache import Facts, distil, is_newer
+from podbook_operator.facts.cache import Facts, distil
 
 from .documents import LABELS, NAME, NOW, UID, job_object, pod_object, rfc3339, running, terminated
 

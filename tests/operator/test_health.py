@@ -14,7 +14,7 @@ from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change
 from podbook_core.json_logs import JsonFormatter
 from podbook_operator.act.kube_events import EventRecorder, build_event
-from podbook_operator.patches import merge_patch
+from podbook_operator.act.status_writer import merge_patch
 from podbook_operator.watch.handlers import WATCHED
 from podbook_operator.watch.health import Health, live_watchers
 

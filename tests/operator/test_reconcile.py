@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from podbook_cluster.errors import ClusterUnavailableError, error_from_answer
 from podbook_core.notebook.contract import Contract
 from podbook_core.notebook.versions import VersionStore, build_bundle
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
-from podbook_operator.cluster import ClusterUnavailableError, error_from_answer
 
 from .documents import NOW, POLICY
 from .simulation import CrashError, Life, World, moment_after

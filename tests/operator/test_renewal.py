@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from podbook_cluster.errors import ClusterUnavailableError
 from podbook_core.execution.task import Task
 from podbook_core.notebook.contract import Contract
 from podbook_core.notebook.versions import VersionStore, build_bundle
@@ -20,7 +21,6 @@ from podbook_core.store.base import StoreUnavailableError
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.text.names import secret_name
 from podbook_operator.act.access import Signed
-from podbook_operator.cluster import ClusterUnavailableError
 from podbook_operator.upkeep.renewal import Renewal, is_due
 
 from .documents import NOW

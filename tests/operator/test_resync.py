@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from podbook_operator.act.job import EXECUTION_LABEL, OURS, UID_LABEL
-from podbook_operator.cluster import ClusterUnavailableError
+from podbook_cluster.errors import ClusterUnavailableError
+from podbook_core.execution.labels import EXECUTION_LABEL, OURS, UID_LABEL
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue
 from podbook_operator.upkeep.resync import Resync

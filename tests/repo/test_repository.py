@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("core/podbook_core", "runner-image/podbook_runner", "api/podbook_api", "operator/podbook_operator", "client/podbook")
+PACKAGES = (
+    "core/podbook_core",
+    "cluster/podbook_cluster",
+    "runner-image/podbook_runner",
+    "api/podbook_api",
+    "operator/podbook_operator",
+    "client/podbook",
+)
 MODULE_LINES = 400
 NO_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
@@ -30,7 +37,7 @@ def modules() -> list[Path]:
 
 def test_no_package_shadows_the_standard_library() -> None:
     # operator/__init__.py would be imported instead of the standard library's operator.
-    for folder in ("operator", "core", "api", "client", "runner-image", "helm", "notebooks", "tests"):
+    for folder in ("operator", "core", "cluster", "api", "client", "runner-image", "helm", "notebooks", "tests"):
         assert not (ROOT / folder / "__init__.py").exists(), folder
 
 
@@ -68,7 +75,7 @@ def test_a_module_is_small_and_says_what_it_is(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MODULE_LINES
     assert path.name not in NO_NAMES
-    assert ast.get_docstring(ast.parse(text))
+    assert len((ast.get_docstring(ast.parse(text)) or "").split()) >= 4, "a module says in a sentence what it is"
 
 
 def test_the_core_is_there() -> None:

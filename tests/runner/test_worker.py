@@ -12,7 +12,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from nbformat import NotebookNode
-from tests.notebook_file import code_cell, markdown_cell, notebook_document
+from tests.support.notebook_file import code_cell, markdown_cell, notebook_document
 
 from podbook_core.execution.reasons import INTERRUPTED, Reason
 from podbook_core.notebook.plans import CellPlan, Injected, http_request, whole_notebook
@@ -182,12 +182,6 @@ async def test_a_stop_of_this_plan_ends_it(bench: Bench) -> None:
     bench.stop.trip(Cause.INTERRUPTED, "the caller has left")
     assert (await running)[0] == INTERRUPTED
     assert not bench.worker.reusable
-
-
-async def test_output_of_one_plan_is_not_the_next_ones(bench: Bench) -> None:
-    late = "import threading, time\nthreading.Timer(0.3, print, ['late']).start()\nprint('first')"
-    assert (await bench.run_sources(late))[2] == ["first\n"]
-    assert (await bench.run_sources("time.sleep(0.6); print('second')"))[2][0].splitlines() == ["second"]
 
 
 async def test_workers_of_one_process_leave_each_other_and_other_children_alone(bench: Bench, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.embedded.serving import Server
-from tests.old_version import FIXTURES
+from tests.support.old_version import FIXTURES
+from tests.support.serving import Server
 
-from podbook_api.services import idempotency
+from podbook_api.services.creation import idempotency
 from podbook_core.execution.task import Task
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.text.names import idempotency_digest

@@ -25,6 +25,8 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from podbook_core.text.model_errors import problems
+
 __all__ = ["Anonymous", "Caller", "InvalidKeysFileError", "KeyEntry", "KeyFile", "Keyring", "Keys", "create_key", "key_hash"]
 
 _log = logging.getLogger(__name__)
@@ -200,9 +202,7 @@ def _read(path: Path) -> tuple[KeyEntry, ...]:
     try:
         entries = KeyFile.model_validate(raw).keys
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = "/".join(str(part) for part in first["loc"])
-        raise InvalidKeysFileError(f"the keys file {path} is not of the documented form: {place}: {first['msg']}") from error
+        raise InvalidKeysFileError(f"the keys file {path} is not of the documented form: {problems(error)}") from error
     ids = [entry.id for entry in entries]
     if len(set(ids)) < len(ids):
         raise InvalidKeysFileError(f"the keys file {path} has two keys of the same id")

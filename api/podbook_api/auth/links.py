@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
+
+from podbook_core.files import replace_file
 
 __all__ = ["MAX_LINK_SECONDS", "ExpiredLinkError", "InvalidLinkError", "InvalidSecretError", "LinkSigner"]
 
@@ -48,11 +49,7 @@ class LinkSigner:
         """
         try:
             if create and not path.exists():
-                temporary = path.with_name(f"{path.name}.{os.getpid()}")
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(secrets.token_bytes(_MIN_SECRET).hex().encode())
-                temporary.rename(path)
+                replace_file(path, secrets.token_bytes(_MIN_SECRET).hex().encode())
             secret = path.read_bytes().strip()
         except OSError as error:
             raise InvalidSecretError(f"the link secret {path} cannot be used: {error.strerror}") from error

@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from podbook_api.threads import Threads
 from podbook_core.execution.profiles import Profiles
+from podbook_core.files import replace_file
 from podbook_core.notebook.contract import ContractError
 from podbook_core.notebook.file import InvalidNotebookError, inspect_notebook
 from podbook_core.notebook.folder import SourceError, find_notebooks, read_source
@@ -27,6 +27,7 @@ from podbook_core.schema.publication import check_contract
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.names import is_notebook_name, notebook_name_from_path
+from podbook_core.threads import Threads
 
 __all__ = ["FolderNotebook", "NotebooksFolder"]
 
@@ -206,7 +207,7 @@ class NotebooksFolder:
         try:
             source = read_source(self._folder, path)
             info = inspect_notebook(source.notebook)
-            bundle = build_bundle(source.name, source.notebook, source.contract, source.assets)
+            bundle = build_bundle(source.name, source.notebook, source.contract, source.assets, path=file)
             if source.contract is not None and self._checked.get(name) != bundle.version:
                 check_contract(source.contract, info, profiles=self._profiles, validator=self._validator)
         except (SourceError, InvalidNotebookError, ContractError) as error:
@@ -225,13 +226,8 @@ class NotebooksFolder:
         return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
     def _remember(self, names: set[str]) -> None:
-        temporary = self._state_file.with_suffix(".tmp")
         try:
-            with temporary.open("w") as file:
-                json.dump(sorted(names), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._state_file)
+            replace_file(self._state_file, json.dumps(sorted(names)).encode())
         except OSError as error:
             raise StoreUnavailableError(f"cannot write {self._state_file}: {error.strerror or error}") from error
 

@@ -9,15 +9,15 @@ from podbook_api.services import audit
 from podbook_api.services.access import Access
 from podbook_api.services.catalogue import NotebookService
 from podbook_api.services.context import Context
-from podbook_api.services.create import Creator
+from podbook_api.services.creation.creator import Creator
 from podbook_api.services.errors import NotAuthenticatedError
 from podbook_api.services.executions import ExecutionService, visible
 from podbook_api.services.following import EventHub
 from podbook_api.services.links import LinkService
 from podbook_api.services.results import ResultService
 from podbook_api.services.runs import RunService
-from podbook_api.threads import Threads
 from podbook_core.execution.model import NotebookExecution
+from podbook_core.threads import Threads
 
 __all__ = ["Services"]
 

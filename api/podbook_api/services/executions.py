@@ -13,9 +13,9 @@ from podbook_api.cache import LruCache
 from podbook_api.services.context import Context
 from podbook_api.services.errors import ExecutionNotFoundError, InvalidCursorError, NotFinishedError
 from podbook_api.services.records import ReadableRecords
-from podbook_api.threads import Threads, gather
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase, Reason, is_terminal
+from podbook_core.execution.transitions import is_settled
 from podbook_core.results import index
 from podbook_core.results.index import (
     Cursor,
@@ -28,8 +28,10 @@ from podbook_core.results.index import (
 )
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.text.names import is_execution_name
+from podbook_core.threads import Threads
 
-__all__ = ["ExecutionService", "Filters", "Page", "is_settled"]
+__all__ = ["ExecutionService", "Filters", "Page"]
 
 _log = logging.getLogger(__name__)
 SCANNED_PER_PAGE = 2000
@@ -79,12 +81,6 @@ class Page:
     next_cursor: str | None
 
 
-def is_settled(execution: NotebookExecution) -> bool:
-    """Whether it has ended and its results can be read: nothing about it will change."""
-    stored = execution.status.condition("ResultsStored")
-    return execution.status.terminal and stored is not None and stored.status == "True"
-
-
 class ExecutionService:
     """What can be done with executions that exist."""
 
@@ -112,6 +108,8 @@ class ExecutionService:
         Raises:
             BackendUnavailableError: the backend is away, and no record tells of an end, which would hold without it.
         """
+        if not is_execution_name(name):
+            return None  # doors take ids as they come: nothing else may become part of an address or a key
         try:
             execution = await self._context.backend.get(name)
         except BackendUnavailableError:
@@ -279,7 +277,7 @@ class ExecutionService:
 
     async def _load(self, entries: Sequence[Entry]) -> list[tuple[Entry, Record | None]]:
         calls: list[Callable[[], Record | None]] = [partial(self._read, entry.uid) for entry in entries]
-        return list(zip(entries, await gather(calls, self._threads), strict=True))
+        return list(zip(entries, await self._threads.gather(calls), strict=True))
 
     def _read(self, uid: str) -> Record | None:
         """A record without parameters, which does not change once it is there, but by ``reindex``: see :meth:`record_again`."""

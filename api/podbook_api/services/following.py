@@ -1,4 +1,4 @@
-"""Executions followed live: Server-Sent Events whose ids derive from the state, so that any replica resumes any stream.
+"""Executions followed live: events whose ids derive from the state, so that any replica resumes any stream.
 
 The hub follows an execution once, however many watch it, and only while somebody does. Watchers get the newest state; what came and
 went between two looks is not told.
@@ -6,26 +6,26 @@ went between two looks is not told.
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import Gauge
-from sse_starlette import ServerSentEvent
 
 from podbook_api.backends.base import BackendUnavailableError, ExecutionBackend
 from podbook_api.services.errors import ExecutionNotFoundError
-from podbook_api.services.executions import ExecutionService, is_settled
+from podbook_api.services.executions import ExecutionService
 from podbook_api.services.results import ResultService
 from podbook_core.execution.model import NotebookExecution, Progress
 from podbook_core.execution.reasons import Reason
+from podbook_core.execution.transitions import is_settled
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.digests import digest_json
 
-__all__ = ["EventHub", "State", "state_events", "state_id"]
+__all__ = ["Event", "EventHub", "State", "state_events", "state_id"]
 
 _log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
@@ -48,6 +48,17 @@ class State:
         return is_settled(self.execution)
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing a watcher is told."""
+
+    kind: str
+    """``status``, ``progress``, ``end`` (the last one) or ``gone`` (the execution is no longer there)."""
+    data: Mapping[str, Any]
+    id: str
+    """Names the state, so that a stream resumes after it."""
+
+
 def state_id(state: State) -> str:
     """The event id of a state: the same on every replica. The part before the dot is the status without its progress. Pure."""
     status = state.execution.status.document()
@@ -57,7 +68,7 @@ def state_id(state: State) -> str:
     return f"{digest_json(status)[:24]}.{steps}"
 
 
-def state_events(state: State, last_id: str | None) -> list[ServerSentEvent]:
+def state_events(state: State, last_id: str | None) -> list[Event]:
     """The events that bring a watcher from the state of ``last_id`` to this one. Pure."""
     new_id = state_id(state)
     if new_id == last_id:
@@ -66,13 +77,12 @@ def state_events(state: State, last_id: str | None) -> list[ServerSentEvent]:
     status, _, steps = new_id.partition(".")
     events = []
     if steps != known_steps and state.progress is not None and status == known_status:
-        events.append(ServerSentEvent(data=json.dumps(state.progress.document()), event="progress", id=new_id))
+        events.append(Event("progress", state.progress.document(), new_id))
     if status != known_status:
         document = state.execution.status.document()
         if state.progress is not None:
             document["progress"] = state.progress.document()
-        data = json.dumps({"id": state.execution.name, "status": document}, ensure_ascii=False)
-        events.append(ServerSentEvent(data=data, event="status", id=new_id))
+        events.append(Event("status", {"id": state.execution.name, "status": document}, new_id))
     return events
 
 
@@ -137,7 +147,7 @@ class EventHub:
 
     async def stream(
         self, execution: NotebookExecution, last_id: str | None, *, allowed: Callable[[NotebookExecution], bool]
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> AsyncIterator[Event]:
         """Events from the present state to the end; the present state first, unless ``last_id`` says it is known.
 
         The last event is ``end``, with the reason as data; a stream that breaks off without it can be resumed.
@@ -162,11 +172,11 @@ class EventHub:
                 if state.final:
                     status = state.execution.status
                     data = {"id": state.execution.name, "phase": str(status.phase), "reason": str(status.reason)}
-                    yield ServerSentEvent(data=json.dumps(data), event="end", id=last_id)
+                    yield Event("end", data, last_id)
                     return
                 if ended:
                     data = {"id": state.execution.name, "code": ExecutionNotFoundError.code}
-                    yield ServerSentEvent(data=json.dumps(data), event="gone", id=last_id)
+                    yield Event("gone", data, last_id)
                     return
                 await follower.differs_from(state, seconds=_RECHECK_SECONDS)
 

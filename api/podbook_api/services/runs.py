@@ -9,12 +9,13 @@ from podbook_api.auth.keys import Caller
 from podbook_api.metrics import Metrics
 from podbook_api.services import audit
 from podbook_api.services.catalogue import NotebookService
-from podbook_api.services.create import OWN_LABELS, CreateRequest, Creation, Creator
+from podbook_api.services.creation.creator import CreateRequest, Creation, Creator
+from podbook_api.services.creation.form_parameters import parameters_from_fields
 from podbook_api.services.errors import InputsGoneError, InvalidParametersError, ServiceError
 from podbook_api.services.executions import ExecutionService
-from podbook_api.services.form_parameters import parameters_from_fields
 from podbook_api.services.results import ResultService
 from podbook_core.execution.acceptance import Accepted
+from podbook_core.execution.labels import OWN_PREFIX
 from podbook_core.execution.model import NotebookExecution, NotebookRef
 from podbook_core.schema.violations import Violation
 from podbook_core.store.keys import input_key
@@ -151,5 +152,5 @@ def again(
     spec, resolved = earlier.spec, earlier.status.resolved
     ran = spec.notebook.version or (None if resolved is None else resolved.version)
     wanted = NotebookRef(name=spec.notebook.name, version=ran if version == "same" else None)
-    labels = {name: value for name, value in earlier.metadata.labels.items() if not name.startswith(OWN_LABELS)}
+    labels = {name: value for name, value in earlier.metadata.labels.items() if not name.startswith(OWN_PREFIX)}
     return CreateRequest(spec.model_copy(update={"notebook": wanted, "cancel": False, "submitted_by": None}), labels, key=key)

@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from podbook.cli.failure import Failure
 from podbook.cli.table import table
 from podbook_api.auth.keys import KeyEntry, KeyFile, create_key
+from podbook_core.files import replace_file
+from podbook_core.text.model_errors import problems
 
 __all__ = ["expiry", "keys"]
 
@@ -138,12 +140,7 @@ def _changing(path: Path) -> Iterator[_Change]:
         change = _Change(_read(path) if path.exists() else [])
         yield change
         document = KeyFile(keys=change.entries).model_dump(mode="json", exclude_none=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, json.dumps(document, indent=1).encode())
     finally:
         os.close(folder)
 
@@ -152,9 +149,7 @@ def _read(path: Path) -> list[KeyEntry]:
     try:
         return list(KeyFile.model_validate_json(path.read_bytes()).keys)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = "/".join(str(part) for part in first["loc"])
-        raise Failure(f"{path} is no keys file: {place}{': ' if place else ''}{first['msg']}") from error
+        raise Failure(f"{path} is no keys file: {problems(error)}") from error
 
 
 def _day(time: datetime | None) -> str:

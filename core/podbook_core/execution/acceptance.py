@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from podbook_core.execution.deadlines import queue_timeout, start_timeout
 from podbook_core.execution.model import MAX_PARAMETERS_BYTES, Resolved, Spec
 from podbook_core.execution.profiles import DEFAULT_PROFILE, Profile, Profiles
 from podbook_core.execution.reasons import Reason
@@ -64,8 +65,8 @@ def limits(spec: Spec, version: Version, profile: Profile) -> Limits:
     retries = spec.retries if spec.retries is not None else version.contract.retries
     return Limits(
         timeout=min(wanted, profile.max_timeout_seconds),
-        queue_timeout=spec.queue_timeout_seconds or 86_400,
-        start_timeout=spec.start_timeout_seconds or 300,
+        queue_timeout=queue_timeout(spec),
+        start_timeout=start_timeout(spec),
         retries=retries or 0,
     )
 

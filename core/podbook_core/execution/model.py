@@ -5,15 +5,18 @@ Kubernetes API conventions; times are RFC 3339 in UTC.
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
 from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.execution.deadlines import DEFAULT_QUEUE_TIMEOUT, DEFAULT_START_TIMEOUT
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, known_reason, phase_of
 from podbook_core.text.json_depth import MAX_NESTING, nested_too_deeply
 from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME
+from podbook_core.text.times import rfc3339
 
 __all__ = [
     "ATTEMPTS_LIMIT",
@@ -51,12 +54,7 @@ def _aware(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _rfc3339(value: datetime) -> str:
-    text = value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
-
-
-Time = Annotated[datetime, AfterValidator(_aware), PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Time = Annotated[datetime, AfterValidator(_aware), PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """A moment, in UTC; serialised as RFC 3339 with ``Z``."""
 
 
@@ -108,11 +106,25 @@ class InputFile(Document):
     media_type: Annotated[str, Field(max_length=128, description="Media type the caller gave.")] = "application/octet-stream"
 
 
+class OnViolation(StrEnum):
+    """What an output that breaks its contract means."""
+
+    FAIL = "Fail"
+    REPORT = "Report"
+
+
 class Outputs(Document):
-    """Which renderings are made of the executed notebook."""
+    """What is made of the executed notebook, and of an output that breaks its contract."""
 
     html: Annotated[bool, Field(description="Render the notebook as HTML.")] = True
     report: Annotated[bool, Field(description="Render the HTML without inputs as well.")] = True
+    violation: Annotated[
+        OnViolation | None,
+        Field(
+            description="What an output that breaks its contract means: `Fail`, as when absent, ends the run as InvalidOutput; with "
+            "`Report` it succeeds, the output is served, and the condition OutputValid is False."
+        ),
+    ] = None
 
 
 class Spec(Document):
@@ -138,10 +150,10 @@ class Spec(Document):
         Field(ge=1, le=259200, description="Longest run; the contract's, else the profile's, when absent."),
     ] = None
     queue_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=604800, description="Longest wait for a free slot (86400 when absent).")
+        int | None, Field(ge=1, le=604800, description=f"Longest wait for a free slot ({DEFAULT_QUEUE_TIMEOUT} when absent).")
     ] = None
     start_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=3600, description="Longest wait for the pod to start (300 when absent).")
+        int | None, Field(ge=1, le=3600, description=f"Longest wait for the pod to start ({DEFAULT_START_TIMEOUT} when absent).")
     ] = None
     retries: Annotated[
         int | None,
@@ -258,6 +270,12 @@ class Status(Observation):
     def terminal(self) -> bool:
         """Whether it has ended for good."""
         return is_terminal(self.reason)
+
+    @property
+    def results_stored(self) -> bool:
+        """Whether its record is in the store."""
+        stored = self.condition("ResultsStored")
+        return stored is not None and stored.status == "True"
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type."""

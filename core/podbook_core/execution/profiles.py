@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from podbook_core.execution.model import Document
+from podbook_core.text.model_errors import problems
 
 __all__ = ["DEFAULT_PROFILE", "Profile", "ProfileAccess", "Profiles", "ProfilesError", "parse_profiles", "read_profiles_file"]
 
@@ -97,8 +98,8 @@ def read_profiles_file(file: Path | None, *, load: Callable[[bytes], Any] = json
     except OSError as error:
         raise ProfilesError(f"the profiles file {file} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = "/".join(map(str, first["loc"])) or "the whole"
-        raise ProfilesError(f"the profiles file {file} is not of the documented form: {place}: {first['msg']}") from error
+        raise ProfilesError(
+            f"the profiles file {file} is not of the documented form: {problems(error, whole='the whole')}"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ProfilesError(f"the profiles file {file} is not well-formed: {error}") from error

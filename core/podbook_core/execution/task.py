@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
+from podbook_core.execution.deadlines import DEFAULT_PUBLISH_TIMEOUT
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
 __all__ = ["Destination", "InputSource", "InvalidTaskError", "Source", "Task"]
@@ -74,7 +75,7 @@ class Task:
     parameters: Mapping[str, Any]
     destination: Destination
     timeout_seconds: float
-    publish_timeout_seconds: float = 300.0
+    publish_timeout_seconds: float = DEFAULT_PUBLISH_TIMEOUT
     html: bool = True
     report: bool = True
     memory_limit_bytes: int | None = None
@@ -86,6 +87,8 @@ class Task:
     max_files_bytes: int = 1024 * 1024 * 1024
     """Largest sum of the files in ``$PODBOOK_OUTPUT_DIR``."""
     max_files: int = 1000
+    report_violation: bool = False
+    """Whether an output that breaks its contract is reported in the manifest, and fails nothing; written only when it is."""
     requires: tuple[str, ...] = ()
     """Features that a runner must know to run this task as it is meant; written only when there are some."""
 
@@ -94,6 +97,8 @@ class Task:
         raw = asdict(self)
         if not self.requires:
             del raw["requires"]
+        if not self.report_violation:
+            del raw["report_violation"]
         return json.dumps(raw, ensure_ascii=False).encode()
 
     @classmethod

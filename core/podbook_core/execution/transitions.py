@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from podbook_core.execution.manifest import AttemptManifest, Pages
-from podbook_core.execution.model import Condition, ErrorInfo, Progress, Resolved, Results, Status
+from podbook_core.execution.manifest import AttemptManifest, OutputCheck, Pages
+from podbook_core.execution.model import Condition, ErrorInfo, NotebookExecution, Progress, Resolved, Results, Status
 from podbook_core.execution.progress import MAX_CELLS
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
 from podbook_core.execution.verdict import End
+from podbook_core.text.clipping import clip
 
-__all__ = ["CONDITION_TYPES", "Change", "advance", "change_at_end", "mark_stored"]
+__all__ = ["CONDITION_TYPES", "Change", "advance", "advanced", "change_at_end", "change_of_progress", "is_settled", "mark_stored"]
 
 CONDITION_TYPES = ("Accepted", "Started", "ResultsStored", "Finished", "Succeeded")
 _REFUSED = (Reason.INVALID_PARAMETERS, Reason.NOTEBOOK_NOT_FOUND, Reason.CONFIGURATION_ERROR)
@@ -37,6 +38,8 @@ class Change:
     error: ErrorInfo | None = None
     pages: Pages | None = None
     """Whether the HTML pages were rendered; told by the condition ``PagesRendered``."""
+    output: OutputCheck | None = None
+    """Whether the output keeps its contract, where that fails nothing; told by the condition ``OutputValid``."""
 
 
 def change_at_end(end: End, manifest: AttemptManifest | None) -> Change:
@@ -46,7 +49,13 @@ def change_at_end(end: End, manifest: AttemptManifest | None) -> Change:
     total = min(manifest.cells_total, MAX_CELLS)
     # A notebook could have written the manifest: more than all is all. Without cells the run never came to them.
     progress = Progress(completed=min(manifest.cells_completed, total), total=total) if total else None
-    return Change(end.reason, end.message, error=end.error, progress=progress, pages=manifest.pages)
+    return Change(end.reason, end.message, error=end.error, progress=progress, pages=manifest.pages, output=manifest.output)
+
+
+def change_of_progress(progress: Progress) -> Change:
+    """The change that an attempt's progress makes: it runs, or it stores its results once every cell has ended. Pure."""
+    done = 0 < progress.total <= progress.completed
+    return Change(Reason.PUBLISHING if done else Reason.RUNNING, progress=progress)
 
 
 def advance(status: Status, change: Change, *, generation: int | None, now: datetime) -> Status:
@@ -68,7 +77,7 @@ def advance(status: Status, change: Change, *, generation: int | None, now: date
             "observed_generation": generation,
             "phase": phase_of(change.reason),
             "reason": change.reason,
-            "message": _clip(change.message),
+            "message": clip(change.message, _MESSAGE_LIMIT),
             "attempts": max(status.attempts, change.attempts or 0),
             "job_name": change.job_name or status.job_name,
             "job_uid": change.job_uid or status.job_uid,
@@ -83,7 +92,17 @@ def advance(status: Status, change: Change, *, generation: int | None, now: date
             "error": change.error if terminal else None,
         }
     )
-    return updated.model_copy(update={"conditions": _conditions(status, updated, now, pages=change.pages)})
+    return updated.model_copy(update={"conditions": _conditions(status, updated, now, pages=change.pages, output=change.output)})
+
+
+def advanced(execution: NotebookExecution, change: Change, now: datetime) -> NotebookExecution:
+    """The execution after a change, as :func:`advance`."""
+    return execution.with_status(advance(execution.status, change, generation=execution.metadata.generation, now=now))
+
+
+def is_settled(execution: NotebookExecution) -> bool:
+    """Whether nothing more will happen to it: it has ended and its results are stored."""
+    return execution.status.terminal and execution.status.results_stored
 
 
 def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
@@ -98,16 +117,17 @@ def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
     return updated.model_copy(update={"conditions": _conditions(status, updated, now, stored=True)})
 
 
-def _clip(message: str, limit: int = _MESSAGE_LIMIT) -> str:
-    return message if len(message) <= limit else message[: limit - 1] + "…"
-
-
 def _conditions(
-    before: Status, after: Status, now: datetime, *, stored: bool = False, pages: Pages | None = None
+    before: Status,
+    after: Status,
+    now: datetime,
+    *,
+    stored: bool = False,
+    pages: Pages | None = None,
+    output: OutputCheck | None = None,
 ) -> list[Condition]:
     reason, started = after.reason, after.start_time is not None
-    was_stored = before.condition("ResultsStored")
-    stored = stored or (was_stored is not None and was_stored.status == "True")
+    stored = stored or before.results_stored
     statuses = {
         "Accepted": "False" if reason in _REFUSED and not started else "Unknown" if reason is Reason.PENDING else "True",
         "Started": "True" if started else "False" if after.terminal else "Unknown",
@@ -131,17 +151,26 @@ def _conditions(
                 }
             )
         )
-    told = _pages_condition(pages, after, now) if pages is not None else before.condition("PagesRendered")
-    return conditions if told is None else [*conditions, told]
+    told = (
+        before.condition("PagesRendered")
+        if pages is None
+        else _extra_condition("PagesRendered", pages.rendered, ("Rendered", str(Reason.RENDER_FAILED)), pages.message, after, now),
+        before.condition("OutputValid")
+        if output is None
+        else _extra_condition("OutputValid", output.valid, ("Valid", str(Reason.INVALID_OUTPUT)), output.message, after, now),
+    )
+    return [*conditions, *(item for item in told if item is not None)]
 
 
-def _pages_condition(pages: Pages, after: Status, now: datetime) -> Condition:
-    """Whether the HTML pages were rendered. It withholds nothing else: what the cells gave is served whatever became of the pages."""
+def _extra_condition(  # noqa: PLR0917 - all of them are its content
+    kind: str, holds: bool, reasons: tuple[str, str], message: str, after: Status, now: datetime
+) -> Condition:
+    """A condition about results that withholds nothing: what the cells gave is served whatever it says."""
     return Condition(
-        type="PagesRendered",
-        status="True" if pages.rendered else "False",
-        reason="Rendered" if pages.rendered else str(Reason.RENDER_FAILED),
-        message=_clip(pages.message, _PAGES_MESSAGE_LIMIT),
+        type=kind,
+        status="True" if holds else "False",
+        reason=reasons[0] if holds else reasons[1],
+        message=clip(message, _PAGES_MESSAGE_LIMIT),
         last_transition_time=now,
         observed_generation=after.observed_generation,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from podbook_core.notebook.injection import INJECTED_PARAMETERS, parameters_place, tags_of
+from podbook_core.notebook.injection import INJECTED, injection_place, tags_of
 
 __all__ = ["CellPlan", "Injected", "Place", "Role", "Step", "http_request", "whole_notebook"]
 
@@ -38,7 +38,7 @@ class Injected:
 
     source: str
     """What the kernel runs."""
-    tag: str = INJECTED_PARAMETERS
+    tag: str = INJECTED
     shown: str | None = None
     """What the executed notebook has in the place of the source, where that is nobody's business; None for the source itself."""
 
@@ -108,15 +108,15 @@ def whole_notebook(cells: Sequence[Mapping[str, Any]], parameters: str | None) -
     Args:
         cells: of the published notebook, as :func:`podbook_core.notebook.file.inspect_notebook` accepts them.
         parameters: source of the cell with the parameters, in the notebook's language
-            (:func:`podbook_core.notebook.injection.python_source` for Python); None for none.
+            (:func:`podbook_core.notebook.injection.parameters_source` for Python); None for none.
     """
     omitted = _error_markers(cells)
     steps = [Step(Role.PLAIN, number) for number in range(len(cells)) if number not in omitted]
     if parameters is not None:
-        place = parameters_place(cells)
-        injected = Step(Role.INJECTED, place.cell if place.replaces else None, Injected(parameters))
-        before = [step for step in steps if step.cell is not None and step.cell < place.cell]
-        after = [step for step in steps if step.cell is not None and step.cell >= place.cell + place.replaces]
+        place, replaces = injection_place(cells)
+        injected = Step(Role.INJECTED, place if replaces else None, Injected(parameters))
+        before = [step for step in steps if step.cell is not None and step.cell < place]
+        after = [step for step in steps if step.cell is not None and step.cell >= place + replaces]
         steps = [*before, injected, *after]
     return CellPlan(tuple(steps), omitted)
 

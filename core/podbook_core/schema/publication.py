@@ -1,6 +1,7 @@
 """What is checked before a notebook is published, the same over REST and from a folder."""
 
-from podbook_core.execution.profiles import Profiles
+from collections.abc import Collection
+
 from podbook_core.notebook.contract import Contract, ContractError
 from podbook_core.notebook.file import NotebookInfo
 from podbook_core.schema.validation import ContractValidator
@@ -10,13 +11,13 @@ from podbook_core.text.parameter_names import contract_names, names_no_variable_
 __all__ = ["check_contract", "clashing_paths"]
 
 
-def check_contract(contract: Contract, notebook: NotebookInfo, *, profiles: Profiles, validator: ContractValidator) -> None:
+def check_contract(contract: Contract, notebook: NotebookInfo, *, profiles: Collection[str], validator: ContractValidator) -> None:
     """Refuse a contract that no call could keep.
 
     Args:
         contract: as parsed.
         notebook: the notebook it belongs to.
-        profiles: what may be run on.
+        profiles: names of what may be run on.
         validator: evaluates the schemas in a process that can be killed.
 
     Raises:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import NoSuchResource
 
+from podbook_core.text.clipping import clip
 from podbook_core.text.json_pointer import escape, pointer
 
 __all__ = ["Violation", "find_violations", "too_deep", "validator_for"]
@@ -57,7 +58,16 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
             not named and not _is_valid(Draft202012Validator, schema) and _is_valid(Draft7Validator, schema)
         ):
             kind = Draft7Validator
-    return kind(schema, registry=registry, format_checker=kind.FORMAT_CHECKER)  # type: ignore[no-any-return,arg-type,call-arg,unused-ignore]
+    return kind(schema, registry=registry, format_checker=_formats(kind))  # type: ignore[no-any-return,arg-type,call-arg,unused-ignore]
+
+
+def _formats(kind: type[Validator]) -> FormatChecker:
+    """The draft's formats, but for ``date-time``: one without an offset is taken as well, as pydantic takes it from models."""
+    checker = FormatChecker(())
+    known = kind.FORMAT_CHECKER.checkers
+    strict, raises = known["date-time"]
+    checker.checkers = {**known, "date-time": (lambda value: strict(value) or strict(f"{value}Z"), raises)}
+    return checker
 
 
 def find_violations(schema: Mapping[str, Any] | bool | Validator, value: Any) -> list[Violation]:
@@ -97,14 +107,14 @@ def _violations(error: ValidationError) -> Iterator[Violation]:
                     hint = (
                         f"{close[0]!r} (did you mean that?)" if close else f"one of {', '.join(sorted(known)) or 'no names at all'}"
                     )
-                    yield Violation(f"{path}/{escape(_clip(str(name)))}", "is not a known name", hint)
+                    yield Violation(f"{path}/{escape(clip(str(name), _SHOWN))}", "is not a known name", hint)
         case "type":
             yield Violation(path, f"is {_type_of(error.instance)} ({shown})", _describe(schema))
         case "enum" | "const":
             allowed = limit if rule == "enum" and isinstance(limit, list) else [limit]
             yield Violation(path, f"is {shown}", "one of " + ", ".join(_show(item) for item in allowed[:20]))
         case "pattern":
-            yield Violation(path, f"is {shown}", f"a text that matches {_clip(str(limit))}")
+            yield Violation(path, f"is {shown}", f"a text that matches {clip(str(limit), _SHOWN)}")
         case "format":
             yield Violation(path, f"is {shown}", f"a text in the format {limit}")
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf":
@@ -120,7 +130,7 @@ def _violations(error: ValidationError) -> Iterator[Violation]:
             unit = {"Length": "characters", "Items": "items", "Properties": "properties"}[rule[3:]]
             yield Violation(path, f"has {_length(error.instance)} {unit}", f"at {'least' if rule[:3] == 'min' else 'most'} {limit}")
         case _:
-            yield Violation(path, _clip(error.message, 300), f"what the schema says under {rule}")
+            yield Violation(path, clip(error.message, 300), f"what the schema says under {rule}")
 
 
 def _describe(schema: Any) -> str:
@@ -132,7 +142,7 @@ def _describe(schema: Any) -> str:
     names = [str(item) for item in kind] if isinstance(kind, list) else [str(kind)] if kind else []
     text = " or ".join(_ARTICLES.get(name, name) for name in names) or "a value"
     about = schema.get("description") or schema.get("title")
-    return f"{text} ({_clip(str(about), 120)})" if about else text
+    return f"{text} ({clip(str(about), 120)})" if about else text
 
 
 _ARTICLES = {
@@ -167,8 +177,4 @@ def _type_of(value: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    return _clip(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _clip(text: str, limit: int = _SHOWN) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return clip(json.dumps(value, ensure_ascii=False, default=str), _SHOWN)

@@ -20,6 +20,7 @@ from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 
+from podbook_core.files import sync_folder, write_synced
 from podbook_core.store.base import (
     InvalidKeyError,
     KeyNotFoundError,
@@ -87,7 +88,7 @@ class DirectoryStore:
                     else:
                         temporary.replace(path)
                 for folder in changed:
-                    _sync_directory(folder)
+                    sync_folder(folder)
             finally:
                 temporary.unlink(missing_ok=True)
         return ObjectInfo(key, size, etag, _media_type(path))
@@ -223,14 +224,16 @@ class DirectoryStore:
     def _write_temporary(self, data: bytes | Path) -> tuple[Path, str, int]:
         descriptor, name = tempfile.mkstemp(dir=self._internal)
         digest, size = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in _chunks(data):
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                for chunk in _chunks(data):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(descriptor, counted())
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -311,17 +314,6 @@ def _open_object(path: Path) -> BufferedReader:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return os.fdopen(descriptor, "rb")
-
-
-def _sync_directory(path: Path) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return  # what was written is deleted again already
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

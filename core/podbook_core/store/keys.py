@@ -9,6 +9,7 @@ __all__ = [
     "input_key",
     "name_key",
     "notebook_prefix",
+    "parse_execution_key",
     "record_key",
     "result_key",
     "version_prefix",
@@ -55,6 +56,12 @@ def input_key(sha256: str) -> str:
 def execution_prefix(uid: str) -> str:
     """Everything of one execution."""
     return f"{EXECUTIONS}{uid}/"
+
+
+def parse_execution_key(key: str) -> tuple[str, str] | None:
+    """The uid of the execution that an object belongs to, and the rest of its key; None for a key of something else."""
+    uid, slash, rest = key.removeprefix(EXECUTIONS).partition("/")
+    return (uid, rest) if slash and key.startswith(EXECUTIONS) else None
 
 
 def attempts_prefix(uid: str) -> str:

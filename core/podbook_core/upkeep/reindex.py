@@ -1,6 +1,6 @@
 """The store set right from its records, after a restore or damage: the lists made anew, the results pinned to the ETags they have."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -9,7 +9,8 @@ from typing_extensions import override
 from podbook_core.results.index import parse_index_key
 from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore
-from podbook_core.store.keys import EXECUTIONS, INDEX, record_key
+from podbook_core.store.keys import INDEX, record_key
+from podbook_core.store.listing import all_keys, recorded_uids
 from podbook_core.upkeep.repin import repin
 
 __all__ = ["Rebuilt", "rebuild_index"]
@@ -52,7 +53,7 @@ def rebuild_index(store: ObjectStore, report: Callable[[str], None]) -> Rebuilt:
     records = RecordStore(store)
     known: set[str] = set()
     indexed = pinned = damaged = 0
-    for uid in _recorded(store):
+    for uid in recorded_uids(store):
         try:
             found = repin(store, uid)
         except ValidationError:
@@ -70,24 +71,10 @@ def rebuild_index(store: ObjectStore, report: Callable[[str], None]) -> Rebuilt:
         pinned += found.pinned
         damaged += len(found.damaged)
     removed = 0
-    for key in _keys(store, INDEX):
+    for key in all_keys(store, INDEX):
         entry = parse_index_key(key)
         # An entry that was written meanwhile has a record that was not listed.
         if entry is not None and entry.uid not in known and store.head(record_key(entry.uid)) is None:
             store.delete(key)
             removed += 1
     return Rebuilt(indexed, removed, pinned, damaged)
-
-
-def _recorded(store: ObjectStore) -> Iterator[str]:
-    for key in _keys(store, EXECUTIONS):
-        uid, _, rest = key.removeprefix(EXECUTIONS).partition("/")
-        if rest == "record.json":
-            yield uid
-
-
-def _keys(store: ObjectStore, prefix: str) -> Iterator[str]:
-    last = ""
-    while page := store.list(prefix, start_after=last):
-        yield from page
-        last = page[-1]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from podbook_core.results.index import Entry, milliseconds
-from podbook_core.store.keys import EXECUTIONS
+from podbook_core.store.keys import RECORD_FILE, parse_execution_key
 
 __all__ = ["ORPHAN_AGE", "may_be_expired", "orphaned_executions", "retention_over"]
 
@@ -32,8 +32,11 @@ def orphaned_executions(keys: Iterable[str], alive: Collection[str]) -> set[str]
     seen: set[str] = set()
     recorded: set[str] = set()
     for key in keys:
-        uid, _, rest = key.removeprefix(EXECUTIONS).partition("/")
+        found = parse_execution_key(key)
+        if found is None:
+            continue
+        uid, rest = found
         seen.add(uid)
-        if rest == "record.json":
+        if rest == RECORD_FILE:
             recorded.add(uid)
     return seen - recorded - set(alive)

@@ -5,15 +5,16 @@ so that whoever came to life in between was no candidate.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from podbook_core.execution.idempotency import Entry, idempotency_over
 from podbook_core.results import index as history
 from podbook_core.results.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
-from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, execution_prefix, idempotency_key, record_key
+from podbook_core.store.keys import EXECUTIONS, execution_prefix, idempotency_key, record_key
 from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES
+from podbook_core.store.listing import all_keys, idempotency_digests
 from podbook_core.upkeep import retention
 
 __all__ = ["StoreSweep"]
@@ -39,7 +40,7 @@ class StoreSweep:
         if self._days == 0:
             return 0
         now, removed = self._clock(), 0
-        for key in self._keys(history.scope_prefix()):
+        for key in all_keys(self._store, history.scope_prefix()):
             entry = history.parse_index_key(key)
             if entry is None or not retention.may_be_expired(entry, now=now, days=self._days):
                 continue
@@ -59,7 +60,7 @@ class StoreSweep:
 
     def idempotency_digests(self) -> list[str]:
         """What idempotency keys stand for: candidates for :meth:`remove_idempotency`."""
-        return [key.removeprefix(IDEMPOTENCY) for key in self._keys(IDEMPOTENCY)]
+        return list(idempotency_digests(self._store))
 
     def remove_idempotency(self, digests: Collection[str], alive: Collection[str]) -> int:
         """Remove the idempotency keys that no longer count.
@@ -92,7 +93,7 @@ class StoreSweep:
 
     def unrecorded(self) -> set[str]:
         """Uids of executions that left objects and have no record: candidates for :meth:`remove_unrecorded`."""
-        return retention.orphaned_executions(self._keys(EXECUTIONS), ())
+        return retention.orphaned_executions(all_keys(self._store, EXECUTIONS), ())
 
     def remove_unrecorded(self, uids: Collection[str]) -> int:
         """Remove what executions left that nobody can ever read; one that has a record by now stays. Returns how many were removed."""
@@ -101,9 +102,3 @@ class StoreSweep:
             if self._store.head(record_key(uid)) is None:
                 removed += self._store.delete_prefix(execution_prefix(uid)) > 0
         return removed
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        last = ""
-        while page := self._store.list(prefix, start_after=last):
-            yield from page
-            last = page[-1]

@@ -7,12 +7,13 @@ removal cannot be ruled out; it takes the very same file, unused for a day, with
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore
-from podbook_core.store.keys import EXECUTIONS, INPUTS, RECORD_FILE, input_key
+from podbook_core.store.keys import input_key
+from podbook_core.store.listing import input_digests, recorded_uids
 from podbook_core.upkeep import retention
 
 __all__ = ["UnusedInputs"]
@@ -49,7 +50,7 @@ class UnusedInputs:
         Raises:
             StoreError: the store cannot be used; the rest is done the next time.
         """
-        unused = {key.removeprefix(INPUTS) for key in self._keys(INPUTS)} - set(used)
+        unused = set(input_digests(self._store)) - set(used)
         try:
             self._keep_recorded(unused)
         except ValueError as error:
@@ -71,12 +72,9 @@ class UnusedInputs:
             ValueError: a record cannot be read, and could name anything.
         """
         present: set[str] = set()
-        for key in self._keys(EXECUTIONS):
+        for uid in recorded_uids(self._store):
             if not unused:
                 return  # without a look at the other records
-            uid, _, rest = key.removeprefix(EXECUTIONS).partition("/")
-            if rest != RECORD_FILE:
-                continue
             named = self._named.get(uid)
             if named is None and (named := self._read(uid)) is None:
                 continue  # it was removed at this moment
@@ -91,9 +89,3 @@ class UnusedInputs:
         except ValueError as error:
             raise ValueError(f"the record of {uid} cannot be read") from error
         return None if record is None else frozenset(item.sha256 for item in record.execution.spec.inputs)
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        last = ""
-        while page := self._store.list(prefix, start_after=last):
-            yield from page
-            last = page[-1]

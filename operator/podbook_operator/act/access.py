@@ -1,27 +1,22 @@
-"""Signed access: the task of an execution, with links that reach exactly its own objects and die by themselves.
+"""Signed access: links that reach exactly the objects of one execution and die by themselves.
 
 A runner pod holds no bucket keys. It may read the version it runs and the inputs that were named, and write below its execution's
 attempts; the record's digests and ETags pin what counts.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from podbook_core.execution.model import ATTEMPTS_LIMIT, NotebookExecution
-from podbook_core.execution.task import Destination, InputSource, Source, Task
-from podbook_core.notebook.versions import Version
-from podbook_core.store.keys import attempts_prefix, input_key
-from podbook_operator.decide.situation import LONGEST_BACK_OFF
+from podbook_core.execution.deadlines import access_seconds
+from podbook_core.execution.model import ATTEMPTS_LIMIT
+from podbook_core.execution.task import Destination
 
-__all__ = ["MAX_VALIDITY", "Signed", "Signer", "build_task", "validity_seconds"]
+__all__ = ["MAX_VALIDITY", "Signed", "SignedPlaces", "Signer", "validity_seconds"]
 
 MAX_VALIDITY = 7 * 24 * 3600
 """The longest a signature can last (AWS Signature Version 4)."""
 _SLACK = 600
-_ENDING = 120
-"""What kubelet and operator allow a pod after its deadline."""
 MAX_OBJECT_BYTES = 1024**3
 """The largest object an attempt may write; what it may write in all is bounded by the runner."""
 
@@ -61,51 +56,31 @@ class Signed:
     until: datetime
 
 
-def validity_seconds(*, start: int, timeout: int, publish: int, queue: int = 0) -> int:
-    """How long access must last, in seconds: for every attempt there may be, their back-off, and the wait in a cluster's queue.
+class SignedPlaces:
+    """The bucket as a pod reaches it: by signatures that last for some seconds.
 
-    There may be five whatever ``spec.retries`` says, because disruptions do not count; and the last one must still be able to store its
-    results. Each may wait as long as a start may take for its pod, and again for its container.
+    Args:
+        signer: signs.
+        seconds: how long the access lasts.
     """
-    attempt = 2 * start + timeout + publish + _ENDING
-    back_off = int(LONGEST_BACK_OFF.total_seconds())
-    return min(ATTEMPTS_LIMIT * attempt + (ATTEMPTS_LIMIT - 1) * back_off + queue + _SLACK, MAX_VALIDITY)
+
+    def __init__(self, signer: Signer, seconds: int) -> None:
+        self._signer, self._seconds = signer, seconds
+
+    def url(self, key: str) -> str:
+        """See :class:`podbook_core.execution.task_building.Places`."""
+        return self._signer.presign_get(key, self._seconds)
+
+    def destination(self, prefix: str) -> Destination:
+        """See :class:`podbook_core.execution.task_building.Places`."""
+        url, fields = self._signer.presign_post(prefix, MAX_OBJECT_BYTES, self._seconds)
+        return Destination("post", url, prefix, fields)
 
 
-def build_task(
-    execution: NotebookExecution,
-    version: Version,
-    parameters: Mapping[str, Any],
-    signer: Signer,
-    *,
-    timeout: int,
-    publish_timeout: int,
-    seconds: int,
-) -> Task:
-    """What the runner is told. Times in seconds; ``seconds`` is how long the access lasts."""
-    spec = execution.spec
+def validity_seconds(*, start: int, timeout: int, publish: int, queue: int = 0) -> int:
+    """How long access is signed for, in seconds: for every attempt there may be, as far as a signature can last.
 
-    def source(file: str, sha256: str | None) -> Source | None:
-        return None if sha256 is None else Source(signer.presign_get(version.prefix + file, seconds), sha256)
-
-    prefix = attempts_prefix(execution.uid)
-    url, fields = signer.presign_post(prefix, MAX_OBJECT_BYTES, seconds)
-    return Task(
-        execution=execution.name,
-        uid=execution.uid,
-        notebook_name=version.name,
-        version=version.version,
-        notebook=Source(signer.presign_get(version.prefix + "notebook.ipynb", seconds), version.notebook_sha256),
-        contract=source("contract.json", version.contract_sha256),
-        assets=source("assets.tar", version.assets_sha256),
-        inputs=tuple(
-            InputSource(item.name, signer.presign_get(input_key(item.sha256), seconds), item.sha256, item.size)
-            for item in spec.inputs
-        ),
-        parameters=dict(parameters),
-        destination=Destination("post", url, prefix, fields),
-        timeout_seconds=timeout,
-        publish_timeout_seconds=publish_timeout,
-        html=spec.outputs.html,
-        report=spec.outputs.report,
-    )
+    There may be five attempts whatever ``spec.retries`` says, because disruptions do not count.
+    """
+    needed = access_seconds(attempts=ATTEMPTS_LIMIT, start=start, timeout=timeout, publish=publish, queue=queue)
+    return min(needed + _SLACK, MAX_VALIDITY)

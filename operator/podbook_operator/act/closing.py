@@ -12,6 +12,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from podbook_cluster.errors import RefusedError
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason
@@ -21,7 +22,7 @@ from podbook_core.text.names import secret_name
 from podbook_operator.act.live_read import Reader
 from podbook_operator.act.status_writer import StatusWriter
 from podbook_operator.act.storage import Storage
-from podbook_operator.cluster import Cluster, RefusedError
+from podbook_operator.cluster import Cluster
 from podbook_operator.decide.attempts import attempts_begun
 from podbook_operator.decide.decisions import Finish
 from podbook_operator.facts.cache import Facts

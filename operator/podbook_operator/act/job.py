@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.execution.deadlines import pod_seconds
+from podbook_core.execution.labels import EXECUTION_LABEL, MANAGED_BY, NOTEBOOK_LABEL, QUEUE_LABEL, UID_LABEL
 from podbook_core.execution.model import Metadata
 from podbook_core.execution.profiles import Profile
 from podbook_core.execution.reasons import ExitCode
@@ -17,18 +19,8 @@ from podbook_core.text.names import job_name, label_value, secret_name
 from podbook_operator.decide.attempts import FINAL_EXIT_CODES
 from podbook_operator.facts.observe import CONTAINER
 
-__all__ = ["EXECUTION_LABEL", "MANAGED_BY", "OURS", "UID_LABEL", "WORK_DIR", "build_job", "build_secret"]
+__all__ = ["WORK_DIR", "build_job", "build_secret"]
 
-EXECUTION_LABEL = f"{API_GROUP}/execution"
-"""Label of Jobs and pods: the execution's name."""
-UID_LABEL = f"{API_GROUP}/execution-uid"
-"""Label of Jobs and pods: the execution's unique id."""
-NOTEBOOK_LABEL = f"{API_GROUP}/notebook"
-MANAGED_BY = "podbook-operator"
-"""Value of ``app.kubernetes.io/managed-by`` on everything the operator creates."""
-OURS = f"app.kubernetes.io/managed-by={MANAGED_BY}"
-"""Selects the Jobs and pods that the operator is about."""
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 TASK_DIR = "/etc/podbook"
 TASK_FILE = "task.json"
 WORK_DIR = "/work"
@@ -36,7 +28,6 @@ USER = 10001
 """User and group in the runner's image."""
 GRACE_SECONDS = 30
 """Between SIGTERM and SIGKILL: enough to publish the partial notebook."""
-_SLACK_SECONDS = 60
 _TMP_SIZE = "256Mi"
 _LOG_BYTES = 64 * 1024**2
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -74,6 +65,7 @@ def build_job(
     is a backstop to the runner's clock, and begins when the kubelet sees the pod.
     """
     labels = {**_labels(metadata), NOTEBOOK_LABEL: label_value(notebook)}
+    deadline = pod_seconds(start=start_timeout, timeout=timeout, publish=publish_timeout)
     job_labels = {**labels, QUEUE_LABEL: profile.queue} if profile.queue else labels
     spec = {
         "suspend": bool(profile.queue),
@@ -84,7 +76,7 @@ def build_job(
         "podFailurePolicy": {"rules": _failure_rules()},
         "template": {
             "metadata": {"labels": labels},
-            "spec": _pod(metadata, profile, image, deadline=start_timeout + timeout + publish_timeout + _SLACK_SECONDS),
+            "spec": _pod(metadata, profile, image, deadline=deadline),
         },
     }
     return {

@@ -4,14 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
+from podbook_cluster.errors import ClusterError
 from podbook_core import API_GROUP, API_VERSION, KIND
+from podbook_core.execution.labels import MANAGED_BY
 from podbook_core.execution.model import NotebookExecution, Status
 from podbook_core.execution.reasons import Phase
-from podbook_operator.act.job import MANAGED_BY
-from podbook_operator.cluster import ClusterError
+from podbook_core.text.times import rfc3339
 
 __all__ = ["EventRecorder", "EventSink", "build_event"]
 
@@ -33,7 +34,7 @@ class EventSink(Protocol):
 def build_event(execution: NotebookExecution, status: Status, *, now: datetime, suffix: str) -> dict[str, Any]:
     """The Event that tells of a new state. Pure."""
     failed = status.phase is Phase.FAILED
-    moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = rfc3339(now, milliseconds=False)
     return {
         "apiVersion": "v1",
         "kind": "Event",

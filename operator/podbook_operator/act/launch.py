@@ -3,27 +3,31 @@
 Access that ends with the operator's own credentials is signed again while the execution is on, into the same Secret; pods see it there.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from podbook_core.execution.acceptance import limits
+from podbook_cluster.errors import ConflictError, NotFoundError, RefusedError
+from podbook_core.execution.acceptance import Refused, limits
 from podbook_core.execution.model import NotebookExecution, Resolved
 from podbook_core.execution.profiles import Profile, Profiles
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
+from podbook_core.execution.task_building import build_task
 from podbook_core.execution.verdict import End
-from podbook_core.notebook.versions import UnreadableVersionError, Version
-from podbook_core.text.digests import digest_json
-from podbook_operator.act.access import MAX_VALIDITY, Signed, Signer, build_task, validity_seconds
+from podbook_core.notebook.versions import Version
+from podbook_core.threads import Threads
+from podbook_operator.act.access import MAX_VALIDITY, Signed, SignedPlaces, Signer, validity_seconds
 from podbook_operator.act.job import build_job, build_secret
 from podbook_operator.act.storage import Storage
-from podbook_operator.cluster import Cluster, ConflictError, NotFoundError, RefusedError
+from podbook_operator.cluster import Cluster
 from podbook_operator.facts.observe import job_from_object
 
 __all__ = ["Launch", "Launcher"]
+
+
+_SIGNING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +66,18 @@ class Launcher:
     ) -> None:
         self._cluster, self._storage, self._signer = cluster, storage, signer
         self._profiles, self._publish_timeout, self._clock = profiles, publish_timeout, clock
+        self._threads = Threads(_SIGNING_THREADS, name="signing")
         self.signed: dict[str, Signed] = {}
         """When the access in each Secret was signed, by the execution's unique id, as far as this process did it."""
 
     async def prepare(self, execution: NotebookExecution) -> Launch | End:
         """What to create for an execution, parameters included; or why it cannot run any more."""
-        what = await self._what(execution)
-        if isinstance(what, End):
-            return what
-        resolved, version = what
-        profile = self._profiles.get(resolved.profile)
-        if profile is None or resolved.image is None:
+        accepted = await self._storage.confirm(execution, self._profiles)
+        if isinstance(accepted, Refused):
+            return End(accepted.reason, accepted.message)
+        resolved, version, profile, chosen = accepted.resolved, accepted.version, accepted.profile, accepted.limits
+        if resolved.image is None:
             return End(Reason.CONFIGURATION_ERROR, f"profile {resolved.profile} is no longer offered")
-        chosen = limits(execution.spec, version, profile)
         task, signed = await self._sign(execution, resolved, version, profile)
         try:
             job = build_job(
@@ -112,8 +115,8 @@ class Launcher:
             StoreUnavailableError: later.
             ClusterError: later.
         """
-        what = await self._what(execution)
-        if isinstance(what, End):
+        what = await self._storage.fixed(execution)
+        if isinstance(what, Refused):
             return what.message
         resolved, version = what
         task, signed = await self._sign(execution, resolved, version, self._profiles.get(resolved.profile))
@@ -124,22 +127,6 @@ class Launcher:
             return "its Secret is gone"
         self._note(execution.uid, signed)
         return None
-
-    async def _what(self, execution: NotebookExecution) -> tuple[Resolved, Version] | End:
-        """Exactly what was accepted, or why that is no longer to be had."""
-        resolved = execution.status.resolved
-        if resolved is None:
-            return End(Reason.CONFIGURATION_ERROR, "it was never accepted")
-        if digest_json(execution.spec.parameters) != resolved.parameters_digest:
-            # The API server's rule for immutable specs has a hole where values are free-form.
-            return End(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
-        try:
-            version = await self._storage.version(execution.spec.notebook.name, resolved.version)
-        except UnreadableVersionError as error:
-            return End(Reason.INVALID_NOTEBOOK, f"the stored notebook cannot be used: {error}")
-        if version is None:
-            return End(Reason.NOTEBOOK_NOT_FOUND, f"version {resolved.version[:12]} is no longer stored")
-        return resolved, version
 
     async def _sign(
         self, execution: NotebookExecution, resolved: Resolved, version: Version, profile: Profile | None
@@ -160,16 +147,14 @@ class Launcher:
             task = build_task(
                 execution,
                 version,
-                execution.spec.parameters,
-                self._signer,
+                SignedPlaces(self._signer, seconds),
                 timeout=resolved.timeout_seconds,
                 publish_timeout=self._publish_timeout,
-                seconds=seconds,
             )
             return task, None if until is None else Signed(at, until)
 
         # New credentials may have to be fetched from elsewhere, and the loop must not wait for that.
-        return await asyncio.to_thread(sign) if self._signer.renewed_credentials else sign()
+        return await self._threads.run(sign) if self._signer.renewed_credentials else sign()
 
     def _note(self, uid: str, signed: Signed | None) -> None:
         if signed is not None:

@@ -1,8 +1,9 @@
 """Executions as the API server has them: with parameters that are too large to be kept, and after the facts turned out to be outdated."""
 
+from podbook_cluster.errors import NotFoundError
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.stored import read_execution
-from podbook_operator.cluster import Cluster, NotFoundError
+from podbook_operator.cluster import Cluster
 from podbook_operator.facts.cache import Facts
 
 __all__ = ["LookAgainError", "Reader"]

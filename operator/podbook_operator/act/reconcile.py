@@ -12,25 +12,26 @@ from typing import assert_never
 
 from pydantic import ValidationError
 
+from podbook_cluster.errors import ConflictError, NotFoundError
 from podbook_core.execution.acceptance import Refused
+from podbook_core.execution.labels import UID_LABEL
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import NotebookExecution, Status
 from podbook_core.execution.profiles import Profiles
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.stored import needs_newer
-from podbook_core.execution.transitions import Change, advance
+from podbook_core.execution.transitions import Change, advance, change_of_progress
 from podbook_core.execution.verdict import End
 from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreUnavailableError
 from podbook_core.text.names import job_name
 from podbook_operator.act.closing import Closer
-from podbook_operator.act.job import UID_LABEL
 from podbook_operator.act.kube_events import EventRecorder
 from podbook_operator.act.launch import Launcher
 from podbook_operator.act.live_read import LookAgainError, Reader
 from podbook_operator.act.status_writer import StatusWriter
 from podbook_operator.act.storage import Storage
-from podbook_operator.cluster import Cluster, ConflictError, NotFoundError
+from podbook_operator.cluster import Cluster
 from podbook_operator.decide.decisions import (
     Accept,
     CloseRecord,
@@ -270,8 +271,7 @@ class Reconciler:
             return  # it is only progress
         if progress is None or progress == execution.status.progress:
             return
-        done = 0 < progress.total <= progress.completed
-        await self._advance(execution, Change(Reason.PUBLISHING if done else Reason.RUNNING, progress=progress))
+        await self._advance(execution, change_of_progress(progress))
 
     async def _stop_job(self, execution: NotebookExecution, job_uid: str) -> None:
         name = job_name(execution.uid)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,8 @@ from podbook_operator.act.kube_events import EventRecorder
 from podbook_operator.cluster import Cluster
 from podbook_operator.facts.cache import Facts
 from podbook_operator.metrics import Metrics
-from podbook_operator.patches import merge_patch
 
-__all__ = ["StatusWriter"]
+__all__ = ["StatusWriter", "merge_patch"]
 
 _LOGGER = logging.getLogger(__name__)
 _TOLD = (Reason.QUEUED, Reason.RUNNING)
@@ -85,3 +84,17 @@ class StatusWriter:
         ended = self._facts.ended.pop(execution.uid, None)
         if ended is not None:
             self._metrics.lag.observe(time.monotonic() - ended)
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The smallest merge patch (RFC 7386) from one document to another; empty when they are the same. Pure."""
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        known = before.get(key)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            inner = merge_patch(known, value)
+            if inner:
+                patch[key] = inner
+        elif key not in before or known != value:
+            patch[key] = value
+    return patch

@@ -3,9 +3,9 @@
 import logging
 from typing import Protocol
 
+from podbook_cluster.errors import ClusterError, ClusterUnavailableError
 from podbook_core.schema.validation import ValidationBusyError
 from podbook_core.store.base import StoreError
-from podbook_operator.cluster import ClusterError, ClusterUnavailableError
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue
 from podbook_operator.metrics import Metrics

@@ -7,6 +7,14 @@ Read it as a table, first match wins. What the reasons mean is in :mod:`podbook_
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from podbook_core.execution.deadlines import (
+    LONGEST_BACK_OFF,
+    STOP_SLACK,
+    pod_seconds,
+    queue_deadline,
+    start_deadline,
+    start_timeout,
+)
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import Change
 from podbook_core.execution.verdict import Again, End
@@ -27,13 +35,12 @@ from podbook_operator.decide.decisions import (
     Update,
     Wait,
 )
-from podbook_operator.decide.situation import LONGEST_BACK_OFF, Policy, Situation, queue_deadline, start_deadline
+from podbook_operator.decide.situation import Policy, Situation
 from podbook_operator.facts.observe import JobFacts, PodFacts, waiting_state
 
 __all__ = ["plan"]
 
-STOP_SLACK = timedelta(seconds=60)
-"""How long after its deadline a pod may still be ending (kubelet, publishing) before it counts as lost."""
+_STOP, _BACK_OFF = timedelta(seconds=STOP_SLACK), timedelta(seconds=LONGEST_BACK_OFF)
 _MESSAGE = 1000
 _PLACING = timedelta(seconds=2)
 """A pod that is placed sooner is not told of twice: each telling costs the API server as much as a pod's own."""
@@ -130,14 +137,14 @@ def _without_job(now: Situation) -> Decision:
 def _cancelling(now: Situation, active: list[PodFacts]) -> Decision:
     if now.job is not None and not now.job.deleting:
         return StopJob(now.job.uid, "cancelled on request")
-    overdue = [pod for pod in active if pod.deletion is not None and pod.deletion + STOP_SLACK <= now.now]
+    overdue = [pod for pod in active if pod.deletion is not None and pod.deletion + _STOP <= now.now]
     if active and len(overdue) == len(active):
         return _cancelled()  # their node does not answer; what they still do has no effect
     reason = now.execution.status.reason
     change = Change(reason, "being cancelled")
     if now.execution.status.message != change.message:
         return Update(change)
-    return Wait(min((pod.deletion + STOP_SLACK for pod in active if pod.deletion), default=None))
+    return Wait(min((pod.deletion + _STOP for pod in active if pod.deletion), default=None))
 
 
 def _after_the_job(now: Situation, job: JobFacts, again: Again | None) -> Decision:
@@ -163,7 +170,7 @@ def _without_pod(now: Situation, job: JobFacts, again: Again | None) -> Decision
         )
     # By the API server's and the operator's clocks, never by a node's.
     since = max([job.start_time or job.created, *(pod.created for pod in now.pods), *filter(None, [now.attempt_over])])
-    deadline = start_deadline(now.execution, since + (LONGEST_BACK_OFF if again is not None else timedelta(0)))
+    deadline = start_deadline(now.execution, since + (_BACK_OFF if again is not None else timedelta(0)))
     known = now.rejection if now.rejection is not None and now.rejection.since == since else None
     ask = _next_question(since, deadline, None if known is None else known.asked)
     if ask is not None and ask <= now.now:
@@ -196,8 +203,12 @@ def _attempt(now: Situation, policy: Policy, pod: PodFacts) -> Decision:
         "job_uid": None if job is None else job.uid,
     }
     if pod.running:
-        allowed = (resolved.timeout_seconds if resolved else 0) + policy.publish_timeout
-        overdue = start_deadline(execution, pod.created) + timedelta(seconds=allowed + 60) + STOP_SLACK
+        allowed = pod_seconds(
+            start=start_timeout(execution.spec),
+            timeout=resolved.timeout_seconds if resolved else 0,
+            publish=policy.publish_timeout,
+        )
+        overdue = pod.created + timedelta(seconds=allowed) + _STOP
         if overdue <= now.now:
             return Finish(End(Reason.TIMED_OUT, "its pod outlived every deadline"), None)
         fresh = execution.status.pod_name != pod.name or execution.status.reason not in (Reason.RUNNING, Reason.PUBLISHING)
@@ -251,8 +262,7 @@ def _after_the_end(now: Situation, policy: Policy) -> Decision:
         if ended + give <= now.now:
             return StopJob(job.uid, "its execution has ended")
         deadlines.append(ended + give)
-    stored = status.condition("ResultsStored")
-    if stored is None or stored.status != "True":
+    if not status.results_stored:
         return CloseRecord()
     default = policy.ttl_succeeded if status.reason is Reason.SUCCEEDED else policy.ttl_failed
     ttl = execution.spec.ttl_seconds_after_finished

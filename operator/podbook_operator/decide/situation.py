@@ -1,19 +1,14 @@
-"""Everything that the decision about one execution depends on, as plain data, and the deadlines that follow from it. Pure."""
+"""Everything that the decision about one execution depends on, as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import NotebookExecution
 from podbook_operator.facts.observe import JobFacts, PodFacts
 
-__all__ = ["LONGEST_BACK_OFF", "Policy", "Rejection", "Situation", "queue_deadline", "start_deadline"]
-
-DEFAULT_QUEUE_TIMEOUT = 86_400
-DEFAULT_START_TIMEOUT = 300
-LONGEST_BACK_OFF = timedelta(minutes=6)
-"""What the Job controller lets pass before another attempt, at most (Kubernetes, "Pod backoff failure policy")."""
+__all__ = ["Policy", "Rejection", "Situation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +58,3 @@ class Situation:
     """What the cluster said last about a missing pod."""
     progress_read: datetime | None = None
     """When progress was read last."""
-
-
-def start_deadline(execution: NotebookExecution, since: datetime) -> datetime:
-    """Until when something must have begun that could begin at ``since``."""
-    return since + timedelta(seconds=execution.spec.start_timeout_seconds or DEFAULT_START_TIMEOUT)
-
-
-def queue_deadline(execution: NotebookExecution) -> datetime:
-    """Until when it may wait for its turn."""
-    since = execution.status.queued_time or execution.created
-    return since + timedelta(seconds=execution.spec.queue_timeout_seconds or DEFAULT_QUEUE_TIMEOUT)

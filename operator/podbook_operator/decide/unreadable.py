@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.verdict import End
+from podbook_core.text.model_errors import problems
 
 __all__ = ["refusal", "understood"]
 
@@ -16,11 +17,10 @@ _SHOWN = 5
 def refusal(error: ValidationError) -> End:
     """The end that says so. No value of the document is repeated."""
     errors = error.errors(include_input=False)
-    places = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors[:_SHOWN]]
     # What the schema cannot say about parameters is their author's to mend; anything else says that definition and program differ.
     parameters = all(item["loc"][:2] == ("spec", "parameters") for item in errors)
     reason = Reason.INVALID_PARAMETERS if parameters else Reason.CONFIGURATION_ERROR
-    return End(reason, "this operator does not understand the resource: " + "; ".join(places))
+    return End(reason, "this operator does not understand the resource: " + problems(error, most=_SHOWN, separator="."))
 
 
 def understood(document: bytes, error: ValidationError) -> NotebookExecution | None:

@@ -10,15 +10,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
+from podbook_cluster.resource_versions import is_newer
 from podbook_core.execution.idempotency import REQUEST_ANNOTATION
+from podbook_core.execution.labels import EXECUTION_LABEL, UID_LABEL
 from podbook_core.execution.profiles import Profiles
 from podbook_core.execution.reasons import Reason, is_terminal, known_reason
 from podbook_core.execution.stored import StoredExecution, read_execution
-from podbook_operator.act.job import EXECUTION_LABEL, UID_LABEL
 from podbook_operator.facts.observe import JobFacts, PodFacts, job_from_object, pod_from_object
 from podbook_operator.facts.slots import Places
 
-__all__ = ["Entry", "Facts", "distil", "is_newer"]
+__all__ = ["Entry", "Facts", "distil"]
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels")
 _SMALL = 1024
@@ -80,13 +81,6 @@ def distil(body: Mapping[str, Any]) -> Entry:
         profile=(status.get("resolved") or {}).get("profile", ""),
         created=metadata["creationTimestamp"],
     )
-
-
-def is_newer(candidate: str, known: str) -> bool:
-    """Whether a resource version is at least as new as another (comparable as numbers; Kubernetes 1.35, KEP-5504)."""
-    if candidate.isdecimal() and known.isdecimal():
-        return int(candidate) >= int(known)
-    return True
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from podbook_core.execution.reasons import Reason
+from podbook_core.text.clipping import clip
 
 __all__ = [
     "JobFacts",
@@ -133,7 +134,7 @@ def job_from_object(body: Mapping[str, Any]) -> JobFacts:
         suspended=bool(spec.get("suspend")),
         deleting=metadata.get("deletionTimestamp") is not None,
         complete="Complete" in conditions or "SuccessCriteriaMet" in conditions,
-        failed=None if failed is None else _clip(f"{failed.get('reason', '')}: {failed.get('message', '')}"),
+        failed=None if failed is None else clip(f"{failed.get('reason', '')}: {failed.get('message', '')}", _TEXT),
         retries=int(spec.get("backoffLimit", 0)),
     )
 
@@ -161,12 +162,12 @@ def pod_from_object(body: Mapping[str, Any]) -> PodFacts:
         deletion=deletion,
         disrupted=deletion is not None or disruption.get("status") == "True" or reason in _DISRUPTIONS or refused,
         status_reason=reason,
-        status_message=_clip(status.get("message") or disruption.get("message") or ""),
-        unschedulable=_clip(scheduled.get("message") or "no node takes it")
+        status_message=clip(status.get("message") or disruption.get("message") or "", _TEXT),
+        unschedulable=clip(scheduled.get("message") or "no node takes it", _TEXT)
         if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
         else None,
         scheduled=scheduled.get("status") == "True",
-        waiting=None if waiting is None else (waiting.get("reason") or "", _clip(waiting.get("message") or "")),
+        waiting=None if waiting is None else (waiting.get("reason") or "", clip(waiting.get("message") or "", _TEXT)),
         started_at=_optional_time((running or terminated or {}).get("startedAt")),
         finished_at=_optional_time((terminated or {}).get("finishedAt")),
         exit_code=None if terminated is None else int(terminated.get("exitCode", -1)),
@@ -237,10 +238,6 @@ def _word(value: Any, limit: int) -> str:
 
 def _controller(metadata: Mapping[str, Any]) -> str | None:
     return next((item["uid"] for item in metadata.get("ownerReferences") or () if item.get("controller")), None)
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
 
 
 def _time(text: str) -> datetime:

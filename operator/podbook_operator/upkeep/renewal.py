@@ -11,11 +11,13 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from podbook_cluster.errors import ClusterError, ClusterUnavailableError, NotFoundError
 from podbook_core.execution.stored import read_execution
 from podbook_core.store.base import StoreError, StoreUnavailableError
+from podbook_core.threads import Threads
 from podbook_operator.act.access import Signed, Signer
 from podbook_operator.act.launch import Launcher
-from podbook_operator.cluster import Cluster, ClusterError, ClusterUnavailableError, NotFoundError
+from podbook_operator.cluster import Cluster
 from podbook_operator.facts.cache import Entry, Facts
 
 __all__ = ["Renewal", "is_due"]
@@ -58,6 +60,7 @@ class Renewal:
         self, *, signer: Signer, launcher: Launcher, cluster: Cluster, facts: Facts, clock: Callable[[], datetime]
     ) -> None:
         self._signer, self._launcher, self._cluster, self._facts, self._clock = signer, launcher, cluster, facts, clock
+        self._threads = Threads(1, name="credentials")
 
     async def run(self) -> None:
         """Renew, for ever. Begin when everything that exists is known."""
@@ -80,7 +83,7 @@ class Renewal:
             ClusterUnavailableError: the API server is away; the rest is done the next time.
         """
         # Asked for also when nothing is on, so that the next to sign finds credentials that last.
-        end = await asyncio.to_thread(self._signer.credentials_end)
+        end = await self._threads.run(self._signer.credentials_end)
         if end is None:
             return 0
         signed = self._launcher.signed

@@ -9,8 +9,9 @@ import logging
 import random
 from collections.abc import Callable
 
-from podbook_operator.act.job import OURS
-from podbook_operator.cluster import Cluster, ClusterError
+from podbook_cluster.errors import ClusterError
+from podbook_core.execution.labels import OURS
+from podbook_operator.cluster import Cluster
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue
 

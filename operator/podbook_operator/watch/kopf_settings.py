@@ -7,7 +7,7 @@ import kopf
 from typing_extensions import override
 
 from podbook_core import API_GROUP
-from podbook_operator.act.job import OURS
+from podbook_core.execution.labels import OURS
 
 __all__ = ["kopf_settings"]
 

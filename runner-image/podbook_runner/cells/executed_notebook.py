@@ -15,7 +15,14 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_output
 
 from podbook_core.execution.reasons import Reason
-from podbook_core.notebook.injection import parameters_place, python_source, tags_of
+from podbook_core.notebook.injection import (
+    INJECTED,
+    TAGGED,
+    classes_before_parameters,
+    parameters_source,
+    tags_of,
+    typed_parameters,
+)
 from podbook_core.notebook.plans import CellPlan, Place, whole_notebook
 from podbook_runner.lazy_import import imported_late
 from podbook_runner.outcome import AttemptError, Outcome
@@ -35,7 +42,6 @@ else:
 
 __all__ = ["CellLog", "ExecutedNotebook", "is_code", "load_notebook", "log_warnings", "plan_of_notebook", "shown_errors"]
 
-_PARAMETERS = "parameters"
 _UNREADABLE = (PapermillException, ValueError, TypeError, KeyError, AttributeError)
 """What papermill and nbformat raise for notebooks that they do not understand."""
 
@@ -64,7 +70,7 @@ def load_notebook(file: Path) -> NotebookNode:
 
 
 def plan_of_notebook(
-    notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel: str, language: str, log: CellLog
+    notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel: str, language: str, log: CellLog, schema: Any = None
 ) -> CellPlan:
     """The plan of a whole notebook, with its parameters in its own language.
 
@@ -74,12 +80,17 @@ def plan_of_notebook(
         kernel: name of the kernel.
         language: of the kernel; empty where it does not say, then what the notebook says.
         log: is told of parameters that the notebook does not declare.
+        schema: the contract's of the input, for parameters that become instances of classes of the notebook.
 
     Raises:
         AttemptError: ``InvalidNotebook``: papermill cannot write parameters in this language.
     """
     try:
-        source = _parameters_source(notebook, parameters, kernel, language, log) if parameters else None
+        source = (
+            _parameters_source(notebook, parameters, kernel=kernel, language=language, log=log, schema=schema)
+            if parameters
+            else None
+        )
         return whole_notebook(notebook.cells, source)
     except _UNREADABLE as error:
         raise _unprepared(error) from error
@@ -194,10 +205,12 @@ def _cell(published: NotebookNode, plan: CellPlan, place: Place) -> NotebookNode
     return kept
 
 
-def _parameters_source(notebook: NotebookNode, parameters: Mapping[str, Any], kernel: str, language: str, log: CellLog) -> str:
+def _parameters_source(
+    notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel: str, language: str, log: CellLog, schema: Any
+) -> str:
     wanted = language or _language(notebook)
     translator = papermill_translators.find_translator(kernel, wanted)  # type: ignore[no-untyped-call]
-    own = next((cell for cell in notebook.cells if _PARAMETERS in tags_of(cell)), None)
+    own = next((cell for cell in notebook.cells if TAGGED in tags_of(cell)), None)
     try:
         declared = set() if own is None else {parameter.name for parameter in translator.inspect(own)}
     except NotImplementedError:
@@ -206,8 +219,11 @@ def _parameters_source(notebook: NotebookNode, parameters: Mapping[str, Any], ke
     for name in parameters:
         if name not in declared:
             log.line(f"Passed unknown parameter: {name}")
-    source: str = python_source(parameters) if translator is PythonTranslator else translator.codify(parameters, "Parameters")
-    if not parameters_place(notebook.cells).tagged:
+    if translator is PythonTranslator:
+        source = parameters_source(typed_parameters(parameters, schema, classes_before_parameters(notebook.cells)))
+    else:
+        source = str(translator.codify(parameters, "Parameters"))
+    if own is None and not any(INJECTED in tags_of(cell) for cell in notebook.cells):
         log.line("Input notebook does not contain a cell with tag 'parameters'")
     notebook.metadata.papermill["parameters"] = dict(parameters)
     return source

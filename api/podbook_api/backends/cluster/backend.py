@@ -20,12 +20,16 @@ from podbook_api.backends.base import (
     QueueFullError,
     StillActiveError,
 )
-from podbook_api.backends.cluster.cache import LiveExecutions, version_number
-from podbook_api.backends.cluster.connection import ApiServer, RefusedError, in_cluster
+from podbook_api.backends.cluster.cache import LiveExecutions
+from podbook_api.backends.cluster.connection import Connection
+from podbook_cluster.configuration import in_cluster
+from podbook_cluster.errors import AnsweredError
+from podbook_cluster.resource_versions import version_number
 from podbook_core import API_GROUP, API_VERSION, KIND, PLURAL
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.stored import read_execution
 from podbook_core.text.json_depth import parse_without_parameters
+from podbook_core.text.model_errors import problems
 
 __all__ = ["KubernetesBackend"]
 
@@ -57,7 +61,7 @@ class KubernetesBackend:
         self._namespace = namespace
         self._max_queued = max_queued
         self._path = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
-        self._connection: ApiServer | None = None
+        self._connection: Connection | None = None
         self._live = LiveExecutions()
         self._creating = 0
         self._follower: asyncio.Task[None] | None = None
@@ -71,7 +75,7 @@ class KubernetesBackend:
         Raises:
             BackendUnavailableError: there is no usable configuration.
         """
-        self._connection = await ApiServer.connect()
+        self._connection = await Connection.connect()
         self._follower = asyncio.create_task(self._follow(), name="watch of NotebookExecutions")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._listed.wait(), _FIRST_LIST_SECONDS)
@@ -85,14 +89,14 @@ class KubernetesBackend:
         Raises:
             BackendUnavailableError: there is not; one line that says what to mend.
         """
-        async with aclosing(await ApiServer.connect()) as server:
+        async with aclosing(await Connection.connect()) as server:
             if in_cluster():
                 return
             try:
                 await server.request("GET", self._path, query={"limit": "1"})
             except BackendUnavailableError as error:
                 raise BackendUnavailableError(f"{server.address}: {error}") from error
-            except RefusedError:
+            except AnsweredError:
                 pass  # it answers; /readyz says what is missing
 
     async def stop(self) -> None:
@@ -119,7 +123,7 @@ class KubernetesBackend:
         self._creating += 1
         try:
             return self._learn(_parsed(await self._server.request("POST", self._path, body, query=_STRICT)))
-        except RefusedError as error:
+        except AnsweredError as error:
             if error.status == 400 and _UNKNOWN_FIELD in str(error):
                 raise BackendUnavailableError(
                     f"the CRD is older than the API; apply the CRD of this version (the cluster says: {error})"
@@ -149,7 +153,7 @@ class KubernetesBackend:
             return known
         try:
             patched = await self._server.request("PATCH", f"{self._path}/{name}", {"spec": {"cancel": True}})
-        except RefusedError as error:
+        except AnsweredError as error:
             if error.status == 404:
                 self._live.forget(name, known.uid, version_number(known.metadata.resource_version))
                 return None
@@ -169,7 +173,7 @@ class KubernetesBackend:
                 await self._server.request(
                     "DELETE", f"{self._path}/{name}", {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
                 )
-            except RefusedError as error:
+            except AnsweredError as error:
                 if error.status == 409:
                     continue  # changed since it was read
                 if error.status != 404:
@@ -190,11 +194,11 @@ class KubernetesBackend:
         self._check_fresh()
         try:
             await self._server.request("GET", self._path, query={"limit": "1"})
-        except RefusedError as error:
+        except AnsweredError as error:
             raise BackendUnavailableError(f"the cluster refuses to list executions: {error}") from error
 
     @property
-    def _server(self) -> ApiServer:
+    def _server(self) -> Connection:
         if self._connection is None:
             raise BackendUnavailableError("the backend has not been started, or has been stopped")
         return self._connection
@@ -214,7 +218,7 @@ class KubernetesBackend:
         known = self._live.get(name)
         try:
             raw = await self._server.request("GET", f"{self._path}/{name}")
-        except RefusedError as error:
+        except AnsweredError as error:
             if error.status != 404:
                 raise BackendUnavailableError(f"the cluster refuses to read {name}: {error}") from error
             if known is not None:
@@ -246,9 +250,9 @@ class KubernetesBackend:
                     async for event in events:
                         pause = _FIRST_PAUSE
                         version = self._apply(event)
-            except (RefusedError, BackendUnavailableError) as error:
+            except (AnsweredError, BackendUnavailableError) as error:
                 version = None
-                if isinstance(error, RefusedError) and error.status == 410:
+                if isinstance(error, AnsweredError) and error.status == 410:
                     _LOG.info("the watch fell behind; listing all executions again")
                 else:
                     self._lost(str(error))
@@ -287,7 +291,7 @@ class KubernetesBackend:
         """Take one event of the watch; returns the resource version to go on from."""
         raw = event["object"]
         if event["type"] == "ERROR":
-            raise RefusedError(int(raw.get("code", 500)), str(raw.get("message", "the watch failed")))
+            raise AnsweredError(int(raw.get("code", 500)), str(raw.get("message", "the watch failed")))
         metadata = raw["metadata"]
         version = str(metadata["resourceVersion"])
         if event["type"] == "DELETED":
@@ -312,9 +316,7 @@ def _parse(raw: Mapping[str, Any]) -> NotebookExecution | None:
         # A new one has no status: an empty one is read faster than the model's default is copied.
         stored = read_execution({"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": KIND, "status": {}, **raw})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3])
-        _LOG.warning(
-            "execution %s is malformed and left out: %s", raw.get("metadata", {}).get("name", "(without a name)"), problems
-        )
+        name, wrong = raw.get("metadata", {}).get("name", "(without a name)"), problems(error, most=3, separator=".")
+        _LOG.warning("execution %s is malformed and left out: %s", name, wrong)
         return None
     return stored.execution

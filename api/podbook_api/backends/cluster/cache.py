@@ -7,21 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 
+from podbook_cluster.resource_versions import version_number
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Phase
+from podbook_core.execution.transitions import is_settled
 
-__all__ = ["LiveExecutions", "is_settled", "version_number"]
-
-
-def version_number(text: str | None) -> int:
-    """A resource version as a number; 0 where it is none."""
-    return int(text) if text and text.isdecimal() else 0
-
-
-def is_settled(execution: NotebookExecution) -> bool:
-    """Whether nothing more will happen to it: it has ended and its results are stored."""
-    stored = execution.status.condition("ResultsStored")
-    return execution.status.terminal and stored is not None and stored.status == "True"
+__all__ = ["LiveExecutions"]
 
 
 class LiveExecutions:

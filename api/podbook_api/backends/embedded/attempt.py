@@ -1,4 +1,4 @@
-"""One attempt of an embedded execution: its id in the document, its folder, and the task its runner reads."""
+"""One attempt of an embedded execution: its id in the document, where its files lie, and what follows from its end."""
 
 import json
 import os
@@ -7,17 +7,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from podbook_core.execution.acceptance import Accepted
-from podbook_core.execution.model import NotebookExecution
-from podbook_core.execution.task import Destination, InputSource, Source, Task
-from podbook_core.store.keys import attempts_prefix, input_key
+from podbook_core.execution.manifest import AttemptManifest
+from podbook_core.execution.model import NotebookExecution, Status
+from podbook_core.execution.reasons import INTERRUPTED, Reason
+from podbook_core.execution.task import Destination, Task
+from podbook_core.execution.verdict import Again, AttemptEnd, End, judge
 
-__all__ = ["ATTEMPT_ANNOTATION", "PUBLISH_SECONDS", "AttemptFolder", "attempt_of", "build_task", "with_attempt"]
+__all__ = ["ATTEMPT_ANNOTATION", "AttemptFolder", "DirectoryPlaces", "attempt_of", "verdict_on", "with_attempt"]
 
 ATTEMPT_ANNOTATION = "embedded.podbook.dev/attempt"
 """Annotation that names the attempt under way; written before its runner is started."""
-PUBLISH_SECONDS = 300.0
-"""How long a runner may try to publish its results."""
 _MESSAGE_BYTES = 64 * 1024
 _PRINTED_BYTES = 64 * 1024
 
@@ -35,35 +34,63 @@ def with_attempt(execution: NotebookExecution, attempt: str | None) -> NotebookE
     return execution.model_copy(update={"metadata": execution.metadata.model_copy(update={"annotations": annotations})})
 
 
-def build_task(execution: NotebookExecution, accepted: Accepted, store: Path) -> Task:
-    """What the runner is told, with every source and the destination in the directory store. Pure.
+class DirectoryPlaces:
+    """The directory store as a runner on this machine reaches it.
 
     Args:
-        execution: accepted, with ``status.resolved``.
-        accepted: what it runs as.
         store: the store's root, absolute.
     """
-    version, resolved = accepted.version, execution.status.resolved or accepted.resolved
-    files = store / version.prefix
-    return Task(
-        execution=execution.name,
-        uid=execution.uid,
-        notebook_name=version.name,
-        version=version.version,
-        notebook=Source((files / "notebook.ipynb").as_uri(), version.notebook_sha256),
-        contract=None if version.contract_sha256 is None else Source((files / "contract.json").as_uri(), version.contract_sha256),
-        assets=None if version.assets_sha256 is None else Source((files / "assets.tar").as_uri(), version.assets_sha256),
-        inputs=tuple(
-            InputSource(item.name, (store / input_key(item.sha256)).as_uri(), item.sha256, item.size)
-            for item in execution.spec.inputs
-        ),
-        parameters=execution.spec.parameters,
-        destination=Destination("directory", store.as_uri(), attempts_prefix(execution.uid)),
-        timeout_seconds=resolved.timeout_seconds,
-        publish_timeout_seconds=PUBLISH_SECONDS,
-        html=execution.spec.outputs.html,
-        report=execution.spec.outputs.report,
-        memory_limit_bytes=accepted.profile.memory_limit_bytes,
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def url(self, key: str) -> str:
+        """See :class:`podbook_core.execution.task_building.Places`."""
+        return (self._store / key).as_uri()
+
+    def destination(self, prefix: str) -> Destination:
+        """See :class:`podbook_core.execution.task_building.Places`."""
+        return Destination("directory", self._store.as_uri(), prefix)
+
+
+def verdict_on(
+    manifest: AttemptManifest | None,
+    *,
+    exit_code: int | None,
+    late: bool,
+    cancel_requested: bool,
+    stopping: bool,
+    status: Status,
+    retries: int,
+    message: str,
+) -> End | Again:
+    """What follows from the end of an attempt.
+
+    Args:
+        manifest: what the attempt left.
+        exit_code: the runner's exit code, negative for a signal; None when nobody saw it.
+        late: it was killed because it had run past every clock of its own.
+        cancel_requested: the execution's end was asked for.
+        stopping: the server stops, and had told the runner to.
+        status: the execution's status, this attempt counted.
+        retries: further attempts it may have.
+        message: the runner's last words.
+    """
+    succeeded = manifest is not None and manifest.outcome == Reason.SUCCEEDED
+    if late and (manifest is None or manifest.outcome == INTERRUPTED):
+        seconds = status.resolved.timeout_seconds if status.resolved else 0
+        return End(Reason.TIMED_OUT, f"the run did not end within {seconds} s, and its runner had to be killed")
+    return judge(
+        AttemptEnd(
+            # Success was stored before the runner ended, so how it ended after that denies nothing.
+            exit_code=None if succeeded else exit_code,
+            manifest=manifest,
+            cancel_requested=cancel_requested,
+            disrupted=stopping or exit_code is None,
+            attempts=status.attempts,
+            retries=retries,
+            message=message,
+        )
     )
 
 

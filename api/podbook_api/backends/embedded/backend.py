@@ -12,22 +12,21 @@ from typing import Any, Protocol, TypeVar
 from podbook_api.backends.base import AlreadyExistsError, BackendUnavailableError, QueueFullError, StillActiveError
 from podbook_api.backends.embedded.data_dir import DataDir
 from podbook_api.backends.embedded.documents import Documents
-from podbook_api.backends.embedded.gate import Gate
-from podbook_api.backends.embedded.judgement import advanced
 from podbook_api.backends.embedded.lifecycle import Lifecycle, Parts
 from podbook_api.backends.embedded.live_executions import Row, Table
 from podbook_api.backends.embedded.supervisor import StopReport, Supervisor
 from podbook_api.clock import utc_now
-from podbook_api.threads import Threads
 from podbook_core.execution.acceptance import Accepted
+from podbook_core.execution.accepting import Accepting
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.profiles import Profiles
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.stored import StoredExecution, needs_newer
-from podbook_core.execution.transitions import Change
+from podbook_core.execution.transitions import Change, advanced
 from podbook_core.results.record import RecordStore
 from podbook_core.schema.validation import ContractValidator
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
+from podbook_core.threads import Threads
 
 __all__ = ["EmbeddedBackend"]
 
@@ -88,8 +87,10 @@ class EmbeddedBackend:
         self._threads = Threads(_THREADS)
         self._documents = Documents(data.live)
         self._table = Table(self._documents, self._threads)
-        parts = Parts(
+        self._parts = Parts(
             store=store,
+            accepting=Accepting(store, validator),
+            profiles=profiles,
             data=data,
             threads=self._threads,
             clock=self._clock,
@@ -97,8 +98,7 @@ class EmbeddedBackend:
             grace_seconds=grace_seconds,
         )
         self._records = RecordStore(store)
-        self._gate = Gate(store, validator, profiles)
-        self._lifecycle = Lifecycle(parts, self._gate, self._table)
+        self._lifecycle = Lifecycle(self._parts, self._table)
         self._supervisor = Supervisor(self._table, self._lifecycle, self._slots)
         self._companions: list[Companion] = []
         self._arriving: set[str] = set()
@@ -211,7 +211,7 @@ class EmbeddedBackend:
         self._arriving.add(name)
         try:
             new = _as_created(execution, self._clock())
-            decision = await self._threads.run(self._gate.accept, new)
+            decision = await self._threads.run(self._parts.accepting.accept, new.spec, self._parts.profiles)
             if isinstance(decision, Accepted):
                 new = advanced(new, Change(Reason.QUEUED, resolved=decision.resolved), self._clock())
             # One that is refused is taken in as it is, and ends with its reason, as it would in the cluster.

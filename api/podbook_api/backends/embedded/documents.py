@@ -4,9 +4,7 @@ A document is replaced whole: written beside, synced, renamed, and the directory
 is there. Calls block.
 """
 
-import contextlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +15,9 @@ from pydantic import ValidationError
 
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.stored import StoredExecution, read_execution
+from podbook_core.files import replace_file, sync_folder
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.text.model_errors import problems
 
 __all__ = ["DamagedDocument", "Documents"]
 
@@ -47,21 +47,8 @@ class Documents:
     def write(self, execution: NotebookExecution) -> None:
         """Store a document; when this returns it survives a crash of the machine."""
         data = json.dumps(execution.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False, indent=1)
-        path = self._path(execution.name)
-        temporary = path.with_suffix(".tmp")
         with _translated(f"cannot write the document of {execution.name}"):
-            try:
-                with temporary.open("wb") as file:
-                    os.fchmod(file.fileno(), 0o600)
-                    file.write(data.encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-                raise
-            self._sync()
+            replace_file(self._path(execution.name), data.encode())
 
     def rewrite(self, execution: NotebookExecution) -> None:
         """Store the next state of a document, given without parameters: those of the document stay."""
@@ -79,7 +66,7 @@ class Documents:
         """Remove a document, durably; no error when there is none."""
         with _translated(f"cannot remove the document of {name}"):
             self._path(name).unlink(missing_ok=True)
-            self._sync()
+            sync_folder(self._folder)
 
     def load(self) -> tuple[list[StoredExecution], list[DamagedDocument]]:
         """Every document, without parameters. One that cannot be read is put aside as ``<name>.damaged``, and reported: never lost or fatal.
@@ -131,19 +118,11 @@ class Documents:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _sync(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
 
 def _problem(error: Exception) -> str:
     """The first problem in one line, without the document's values: parameters may be confidential."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_input=False, include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}"
+        return problems(error, separator=".", whole="document")
     return str(error)
 
 

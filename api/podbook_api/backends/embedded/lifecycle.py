@@ -19,31 +19,31 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from podbook_api.backends.embedded.attempt import PUBLISH_SECONDS, AttemptFolder, attempt_of, build_task, with_attempt
+from podbook_api.backends.embedded.attempt import AttemptFolder, DirectoryPlaces, attempt_of, verdict_on, with_attempt
 from podbook_api.backends.embedded.crashed_attempt import salvage
 from podbook_api.backends.embedded.data_dir import DataDir
-from podbook_api.backends.embedded.gate import Gate
-from podbook_api.backends.embedded.judgement import advanced, queue_deadline, showing, verdict_on
 from podbook_api.backends.embedded.live_executions import Row, Table
 from podbook_api.backends.embedded.process import AdoptedRunner, OwnRunner, Runner, abandon, kill_marked, runner_environment
-from podbook_api.threads import Threads
-from podbook_core.execution.acceptance import Refused
+from podbook_core.execution.acceptance import Accepted, Refused
+from podbook_core.execution.accepting import Accepting
+from podbook_core.execution.deadlines import DEFAULT_PUBLISH_TIMEOUT, first_attempt_deadline, run_seconds
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.model import ATTEMPTS_LIMIT, NotebookExecution
+from podbook_core.execution.profiles import Profiles
 from podbook_core.execution.reasons import ExitCode, Reason
-from podbook_core.execution.transitions import Change, change_at_end
+from podbook_core.execution.task_building import build_task
+from podbook_core.execution.transitions import Change, advanced, change_at_end, change_of_progress
 from podbook_core.execution.verdict import Again, End
 from podbook_core.results.attempts import Attempts
 from podbook_core.results.record import RecordStore
 from podbook_core.store.base import ObjectStore, StoreUnavailableError
+from podbook_core.threads import Threads
 
 __all__ = ["Lifecycle", "Parts"]
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("podbook.supervisor")
-_BACKSTOP_SECONDS = 60.0
-"""Beyond run and publish time-outs, which the runner keeps by itself."""
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 
@@ -52,6 +52,8 @@ class Parts:
     """What an execution's life needs."""
 
     store: ObjectStore
+    accepting: Accepting
+    profiles: Profiles
     data: DataDir
     threads: Threads
     clock: Callable[[], datetime]
@@ -64,12 +66,11 @@ class Parts:
 class Lifecycle:
     """Drives executions from one state to the next. Lives on one event loop."""
 
-    def __init__(self, parts: Parts, gate: Gate, table: Table) -> None:
+    def __init__(self, parts: Parts, table: Table) -> None:
         self._parts = parts
         self._table = table
         self._records = RecordStore(parts.store)
         self._attempts = Attempts(parts.store)
-        self._gate = gate
         self._runners: dict[str, Runner] = {}
         self.stopping = False
         """Whether the server stops: then an attempt's end is no fault of anyone."""
@@ -109,7 +110,7 @@ class Lifecycle:
             cancel_requested=row.execution.spec.cancel,
             stopping=self.stopping,
             status=row.execution.status,
-            retries=await self._insist(row, lambda: self._parts.threads.run(self._gate.retries, row.execution)),
+            retries=await self._insist(row, lambda: self._parts.threads.run(self._parts.accepting.retries, row.execution)),
             message=folder.last_message(),
         )
         if isinstance(verdict, End):
@@ -142,7 +143,7 @@ class Lifecycle:
 
     def seconds_to_deadline(self, row: Row) -> float:
         """How long an execution may still wait for its first attempt; infinite once it had one, negative when that time is over."""
-        deadline = queue_deadline(row.execution)
+        deadline = first_attempt_deadline(row.execution)
         return math.inf if deadline is None else (deadline - self._parts.clock()).total_seconds()
 
     def terminate_all(self) -> int:
@@ -157,12 +158,19 @@ class Lifecycle:
             await self._close(row, End(Reason.CANCELLED, "cancelled before it started"), None)
             return None
         whole = await self._whole(row)
-        decision = await self._parts.threads.run(self._gate.accept, whole)
+        decision = await self._parts.threads.run(self._accepted, whole)
         if isinstance(decision, Refused):
             await self._close(row, End(decision.reason, decision.message), None)
             return None
         folder = AttemptFolder(self._parts.data.work, row.execution.uid, uuid.uuid4().hex)
-        task = build_task(whole, decision, self._parts.data.store)
+        task = build_task(
+            whole,
+            decision.version,
+            DirectoryPlaces(self._parts.data.store),
+            timeout=decision.resolved.timeout_seconds,
+            publish_timeout=DEFAULT_PUBLISH_TIMEOUT,
+            memory_limit_bytes=decision.profile.memory_limit_bytes,
+        )
         try:
             await self._parts.threads.run(folder.prepare, task)
         except OSError as error:
@@ -171,6 +179,13 @@ class Lifecycle:
         change = Change(Reason.STARTING, attempts=attempts, start_time=now, resolved=decision.resolved)
         await self._table.update(row, lambda known: advanced(with_attempt(known, folder.attempt), change, now))
         return folder
+
+    def _accepted(self, execution: NotebookExecution) -> Accepted | Refused:
+        """What was accepted when the execution was created; one that was refused then is refused again, and ends by that."""
+        accepting, profiles = self._parts.accepting, self._parts.profiles
+        if execution.status.resolved is None:
+            return accepting.accept(execution.spec, profiles)
+        return accepting.confirm(execution, profiles)
 
     async def _start(self, row: Row, folder: AttemptFolder) -> Runner | None:
         """Start the runner of a recorded attempt; None when nobody wants it any more.
@@ -237,7 +252,7 @@ class Lifecycle:
         allowed = status.resolved.timeout_seconds if status.resolved else 0
         begun = status.start_time or self._parts.clock()
         spent = max(timedelta(0), self._parts.clock() - begun).total_seconds()
-        return allowed + PUBLISH_SECONDS + _BACKSTOP_SECONDS - spent
+        return run_seconds(timeout=allowed, publish=DEFAULT_PUBLISH_TIMEOUT) - spent
 
     async def _show_progress(self, row: Row, folder: AttemptFolder) -> None:
         try:
@@ -246,7 +261,8 @@ class Lifecycle:
             return
         known = row.execution.status
         if progress is not None and (progress != known.progress or known.reason is Reason.STARTING):
-            self._table.show(row, showing(progress, self._parts.clock()))
+            change, now = change_of_progress(progress), self._parts.clock()
+            self._table.show(row, lambda known: advanced(known, change, now))
 
     async def _wait_again(self, row: Row, folder: AttemptFolder, verdict: Again) -> None:
         now = self._parts.clock()

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from podbook_api.backends.embedded.documents import Documents
-from podbook_api.threads import Threads
 from podbook_core.execution.model import NotebookExecution
+from podbook_core.threads import Threads
 
 __all__ = ["Row", "Table"]
 

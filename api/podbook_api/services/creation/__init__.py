@@ -1,0 +1,1 @@
+"""Executions created: once for each idempotency key, whatever comes between."""
