@@ -29,7 +29,7 @@ def test_the_source_is_papermills(parameters: dict[str, Any]) -> None:
     assert parameters_source(parameters) == papermills
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(TAGS, max_size=4))
 def test_the_place_is_papermills(tags: list[list[str]]) -> None:
     papermill_translators.register("python", PythonTranslator)  # type: ignore[no-untyped-call]
