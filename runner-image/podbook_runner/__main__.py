@@ -32,8 +32,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     options = _options(arguments, environment)
     from podbook_core.execution.reasons import Reason  # noqa: PLC0415 - only after the signal handler
     from podbook_core.execution.task import InvalidTaskError, Task  # noqa: PLC0415
-    from podbook_runner.attempt import Attempt, say  # noqa: PLC0415
     from podbook_runner.outcome import Outcome, exit_code_of, termination_message  # noqa: PLC0415
+    from podbook_runner.run import Run, say  # noqa: PLC0415
 
     problem, task = None, None
     if options.lock_file is not None:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if task is None:
         outcome = Outcome(Reason.CONFIGURATION_ERROR, problem or "there is no task")
     else:
-        outcome = Attempt(task, options.task, options.attempt, options.work_dir, stop).run()
+        outcome = Run(task, options.task, options.attempt, options.work_dir, stop).run()
     say(f"podbook_runner: {outcome.outcome}" + (f": {outcome.message}" if outcome.message else ""))
     _write_termination_log(options.termination_log, termination_message(outcome))
     return int(exit_code_of(outcome))

@@ -139,6 +139,7 @@ class HttpCall(Document):
         str,
         Field(
             pattern="^[0-9a-f]{64}$",
+            max_length=64,
             description="SHA-256 of REQUEST, the text that the cells read; it is removed from the store an hour after it was sent, at the next sweep.",
         ),
     ]

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podbook_core.execution.reasons import Reason
-from podbook_core.execution.task import Task
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Workspace", "kernel_environment", "seed_font_cache", "unpack_assets"]
@@ -76,13 +75,13 @@ class Workspace:
         return self._short
 
 
-def kernel_environment(environment: Mapping[str, str], workspace: Workspace, task: Task) -> dict[str, str]:
+def kernel_environment(environment: Mapping[str, str], workspace: Workspace, told: Mapping[str, str]) -> dict[str, str]:
     """What the kernel's environment holds: the runner's own, without Podbook's internals, with every writable place inside the workspace.
 
     Args:
         environment: the runner's environment (a profile's secrets are meant for the notebook and stay).
         workspace: the attempt's directories.
-        task: names the execution.
+        told: what the kernel is told besides.
     """
     home = workspace.home
     kept = {name: value for name, value in environment.items() if not name.startswith("PODBOOK_")}
@@ -92,8 +91,6 @@ def kernel_environment(environment: Mapping[str, str], workspace: Workspace, tas
     kept.update(
         PODBOOK_INPUT_DIR=str(workspace.inputs),
         PODBOOK_OUTPUT_DIR=str(workspace.outputs),
-        PODBOOK_EXECUTION=task.execution,
-        PODBOOK_UID=task.uid,
         HOME=str(home),
         IPYTHONDIR=str(home / ".ipython"),
         JUPYTER_CONFIG_DIR=str(home / ".jupyter"),
@@ -107,6 +104,7 @@ def kernel_environment(environment: Mapping[str, str], workspace: Workspace, tas
         # ipykernel ends itself when this process is gone.
         JPY_PARENT_PID=str(os.getpid()),
     )
+    kept.update(told)
     return kept
 
 

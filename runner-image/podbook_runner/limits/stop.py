@@ -74,6 +74,11 @@ class Stop:
                 if {signal.SIGTERM, signal.SIGINT} & set(os.read(self._readable, 512)):
                     self._interrupt()
 
+    def close(self) -> None:
+        """Let go of its pipe. Only for one that was never installed."""
+        os.close(self._readable)
+        os.close(self._writable)
+
     def install(self) -> None:
         """Handle SIGTERM and SIGINT from now on. Main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT):
