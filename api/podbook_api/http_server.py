@@ -124,7 +124,7 @@ class BoundedConnection(H11Protocol):
 
     @override
     def send_400_response(self, msg: str) -> None:
-        self._refuse(ProblemError(400, Code.INVALID_REQUEST, "what was sent is not a valid HTTP request"))
+        self._refuse(ProblemError(400, Code.INVALID_REQUEST, "the request is not valid HTTP"))
 
     def _make_room(self) -> None:
         """Close the connection that has been without a request for longest, so that whoever sends one is served; else this one.
@@ -139,7 +139,7 @@ class BoundedConnection(H11Protocol):
         else:
             gives_way._refuse(  # noqa: SLF001 - of the same class
                 ProblemError(
-                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; try again", headers={"Retry-After": "1"}
+                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; retry later", headers={"Retry-After": "1"}
                 )
             )
 

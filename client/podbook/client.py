@@ -170,7 +170,7 @@ class Client(Results):
         if files:
             reserved = [name for name in ("parameters", "options") if name in files]
             if reserved:
-                raise ValueError(f"no input file can be called {reserved[0]}: the part of that name holds something else")
+                raise ValueError(f"an input file must not be called {reserved[0]}: the form part of that name is reserved")
             parts = [_json_part("parameters", dict(parameters or {}))]
             if options:
                 parts.append(_json_part("options", options))
@@ -295,7 +295,7 @@ class Client(Results):
 
 def _execution(answer: Any) -> Execution:
     if not isinstance(answer, dict):
-        raise UnexpectedAnswerError("the server answered with something that is no execution; is the address right?")
+        raise UnexpectedAnswerError("the server's answer is not an execution; check the address")
     return Execution.from_document(answer)
 
 

@@ -76,8 +76,8 @@ def _parse(text: str) -> Any:
         raise ValueError("the output is nested too deeply to be read as JSON") from error
     except ValueError as error:
         raise ValueError(
-            f"save_output takes a string as JSON text, and {_shown(text)} is none ({error}). "
-            "Pass the value itself, such as a dict, or json.dumps(text) to save a text."
+            f"save_output takes a string as JSON text, and {_shown(text)} is not valid JSON ({error}). "
+            "Pass the value itself, such as a dict, or json.dumps(text) to save a string."
         ) from error
 
 
@@ -93,7 +93,7 @@ def _plain(value: Any, path: str, parents: frozenset[int]) -> Any:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"the output has {value} at {path}, which JSON cannot say; use None for a missing number")
+            raise ValueError(f"the output has {value} at {path}, which JSON cannot represent; use None for a missing number")
         return float(value)
     if isinstance(value, date | time):
         return _moment(value, path)
@@ -111,7 +111,7 @@ def _text(value: str, path: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the text at {path} is no Unicode text: {error.reason}") from error
+        raise ValueError(f"the text at {path} is not valid Unicode: {error.reason}") from error
     return str(value)
 
 
@@ -138,7 +138,7 @@ def _key(key: Any, path: str) -> str:
     if isinstance(plain, str):
         return plain
     if isinstance(plain, list | dict):
-        raise TypeError(f"a key of the object at {path} is of type {_type_name(key)}; keys must be text or numbers")
+        raise TypeError(f"a key of the object at {path} is of type {_type_name(key)}; keys must be strings or numbers")
     return json.dumps(plain)
 
 
@@ -176,7 +176,7 @@ def _labelled(series: Any, path: str) -> Any:
         return series.tolist()
     if not index.is_unique:
         raise ValueError(
-            f"the Series at {path} has the same label more than once, which an object in JSON cannot; "
+            f"the Series at {path} has the same label more than once, which a JSON object cannot; "
             "pass series.tolist() for the values, or series.reset_index().to_dict(orient='records') for both"
         )
     return series.to_dict()
@@ -185,20 +185,20 @@ def _labelled(series: Any, path: str) -> Any:
 def _advice(value: Any) -> str:
     """What to do about a value that JSON cannot say."""
     if type(value).__name__ == "NAType":
-        return "which JSON cannot say; use None for a missing value"
+        return "which JSON cannot represent; use None for a missing value"
     if type(value).__name__ == "datetime64":
-        return "which JSON cannot say; pass str(value)"
+        return "which JSON cannot represent; pass str(value)"
     if type(value).__name__ == "DataFrame":
         polars = type(value).__module__.partition(".")[0] == "polars"
         rows = "to_dicts()" if polars else "to_dict(orient='records')"
-        return f"which can become JSON in several ways; pass what its {rows} returns for a list of rows"
+        return f"which can be written as JSON in several ways; pass what its {rows} returns for a list of rows"
     if isinstance(value, bytes | bytearray):
-        return "which JSON cannot say; write bytes to a file in $PODBOOK_OUTPUT_DIR instead"
+        return "which JSON cannot represent; write bytes to a file in $PODBOOK_OUTPUT_DIR instead"
     if isinstance(value, set | frozenset):
         return "which has no order; pass sorted(value) or list(value)"
     if callable(getattr(value, "to_dict", None)):
-        return "which JSON cannot say; pass what its to_dict() returns"
-    return "which JSON cannot say; convert it to numbers, text, lists and dicts first"
+        return "which JSON cannot represent; pass what its to_dict() returns"
+    return "which JSON cannot represent; convert it to numbers, text, lists and dicts first"
 
 
 def _type_name(value: Any) -> str:

@@ -93,5 +93,5 @@ def items(answer: Any) -> list[Mapping[str, Any]]:
     """
     found = answer.get("items") if isinstance(answer, dict) else answer
     if not isinstance(found, list):
-        raise UnexpectedAnswerError("the server answered with something that is no list; is the address right?")
+        raise UnexpectedAnswerError("the server's answer is not a list; check the address")
     return [item for item in found if isinstance(item, dict)]

@@ -17,12 +17,12 @@ _QUOTA = ("exceeded quota: ", "exceeded quota ")
 class Meaning(Enum):
     """What follows from an answer."""
 
-    NOT_FOUND = "the object is not there"
-    CONFLICT = "it exists already, or has changed since it was read"
-    QUOTA = "a ResourceQuota is used up; there is room again once something has gone"
-    NO_RIGHT = "this client's account may not do this, or the server, just started, does not know yet that it may"
-    UNAVAILABLE = "the server is overloaded, or has an error of its own, or does not let this client in; trying again may help"
-    REFUSED = "the server will not have it; trying again does not help"
+    NOT_FOUND = "the object does not exist"
+    CONFLICT = "it already exists, or has changed since it was read"
+    QUOTA = "a ResourceQuota is exhausted; retry once something has been deleted"
+    NO_RIGHT = "this client's account is not allowed to do this, or the server has just started and does not know its rights yet"
+    UNAVAILABLE = "the server is overloaded, failed internally, or did not authenticate this client; retrying may help"
+    REFUSED = "the server rejects it; retrying does not help"
 
 
 def classify(status: int, reason: str, message: str) -> Meaning:

@@ -248,7 +248,7 @@ class Attempt:
 
 def _file_name(name: str) -> str:
     if not name or "/" in name or "\x00" in name or name in (".", ".."):
-        raise AttemptError(Reason.CONFIGURATION_ERROR, f"an input file is named {name[:80]!r}, which is no plain file name")
+        raise AttemptError(Reason.CONFIGURATION_ERROR, f"an input file is named {name[:80]!r}, which is not a plain file name")
     return name
 
 
@@ -256,7 +256,7 @@ def _output_schema(data: bytes) -> Any:
     try:
         return json.loads(data).get("output")
     except (ValueError, AttributeError, RecursionError):
-        raise AttemptError(Reason.STORAGE_FAILED, "the stored contract is no JSON object") from None
+        raise AttemptError(Reason.STORAGE_FAILED, "the stored contract is not a JSON object") from None
 
 
 def say(text: str) -> None:

@@ -71,7 +71,7 @@ async def test_each_way_to_present_a_key_is_the_same_caller(
     refused = await client.post("/ledger/sums/table", params=query, headers=headers)
     assert (refused.status_code, refused.json()["message"]) == (
         403,
-        "this key lacks the scope notebooks/table/run (whether such a notebook exists is not said)",
+        "this key lacks the scope notebooks/table/run (whether such a notebook exists is not disclosed)",
     )
     entry = await client.get(f"/ledger/old/entries/{listed[0]['id']}", params=query, headers=headers)
     assert (entry.status_code, entry.json()["by"]) == (200, "runner")

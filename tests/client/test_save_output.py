@@ -122,7 +122,7 @@ def deep() -> list[Any]:
         ({1: "a", "1": "b"}, r"two keys of the object at \$ both become '1'"),
         (circle(), r"contains itself at \$\[0\]\.back"),
         (deep(), "nested too deeply"),
-        ({"a": "\ud800"}, r"the text at \$\.a is no Unicode text"),
+        ({"a": "\ud800"}, r"the text at \$\.a must be valid Unicode"),
     ],
 )
 def test_what_json_cannot_hold_is_refused_by_place(value: Any, problem: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,7 @@ def test_a_damaged_record_is_named_and_keeps_nobody_else_from_it(store: Director
 
 
 class Meddled(DirectoryStore):
-    """A store in which somebody does something to a record just before it is written again."""
+    """A store in which somebody does something to a record just before it is being rewritten."""
 
     def __init__(self, root: Path, meddle: Callable[[DirectoryStore], None], times: int) -> None:
         super().__init__(root)

@@ -230,7 +230,7 @@ def test_a_reason_of_a_newer_version_becomes_one_of_its_phase(phase: Any, known:
     status = NotebookExecution.model_validate(raw).status
     assert status.reason is known
     assert isinstance(status.phase, Phase)
-    assert status.message.startswith("Frozen (a reason this version does not know): xxx")
+    assert status.message.startswith("Frozen (a reason unknown to this version): xxx")
 
 
 def test_a_record_of_a_newer_version_is_read(store: DirectoryStore) -> None:

@@ -80,7 +80,7 @@ def test_a_data_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None
 
 
 def test_a_data_directory_among_the_notebooks_is_refused(tmp_path: Path) -> None:
-    assert "lies in the notebooks folder" in refused(tmp_path, "--data-dir", "notebooks/data")
+    assert "is inside the notebooks folder" in refused(tmp_path, "--data-dir", "notebooks/data")
 
 
 def test_without_keys_it_listens_on_this_machine_only(tmp_path: Path) -> None:

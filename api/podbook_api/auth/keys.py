@@ -76,7 +76,7 @@ class KeyEntry(BaseModel):
     ]
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of the key.")]
     scopes: Annotated[list[Annotated[str, Field(pattern=_SCOPE)]], Field(description="What it may do.")]
-    created: Annotated[AwareDatetime | None, Field(description="When it was made, RFC 3339.")] = None
+    created: Annotated[AwareDatetime | None, Field(description="When it was created, RFC 3339.")] = None
     expires: Annotated[AwareDatetime | None, Field(description="When it stops working, RFC 3339; never when absent.")] = None
 
 
@@ -180,7 +180,7 @@ class Keyring:
                 self._entries = _read(self._path)
                 self._problem = None
             except InvalidKeysFileError as error:
-                self._problem = f"{error}; the keys read before stay in force"
+                self._problem = f"{error}; the keys read before stay valid"
                 _log.error("%s", self._problem)
 
 
@@ -198,12 +198,12 @@ def _read(path: Path) -> tuple[KeyEntry, ...]:
     except OSError as error:
         raise InvalidKeysFileError(f"the keys file {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidKeysFileError(f"the keys file {path} is no JSON") from error
+        raise InvalidKeysFileError(f"the keys file {path} is not valid JSON") from error
     try:
         entries = KeyFile.model_validate(raw).keys
     except ValidationError as error:
-        raise InvalidKeysFileError(f"the keys file {path} is not of the documented form: {problems(error)}") from error
+        raise InvalidKeysFileError(f"the keys file {path} is not valid: {problems(error)}") from error
     ids = [entry.id for entry in entries]
     if len(set(ids)) < len(ids):
-        raise InvalidKeysFileError(f"the keys file {path} has two keys of the same id")
+        raise InvalidKeysFileError(f"the keys file {path} has two keys with the same id")
     return tuple(entries)

@@ -84,7 +84,7 @@ async def read_json(request: Request) -> Any:
     """
     media_type = media_type_of(request)
     if not is_json(media_type):
-        raise ProblemError(415, Code.UNSUPPORTED_MEDIA_TYPE, f"{media_type} is not understood here; send application/json")
+        raise ProblemError(415, Code.UNSUPPORTED_MEDIA_TYPE, f"{media_type} is not supported here; send application/json")
     limit = limits_of(request).json
     data = await read_body(request, limit)
     return await _parse_aside(data, limit=limit) if data.strip() else {}
@@ -198,7 +198,7 @@ class _Uploads:
                 422, Code.INVALID_INPUTS, f"the form has too many files; at most {MAX_FILES} are allowed", errors=[error]
             )
         if _INPUT_NAME.fullmatch(name) is None:
-            raise _invalid_input(name, "is no usable name", "1 to 128 letters, digits, dots, hyphens and underscores")
+            raise _invalid_input(name, "is not a valid file name", "1 to 128 letters, digits, dots, hyphens and underscores")
         path = temporary_file()
         self._paths.append(path)
         digest, size = hashlib.sha256(), 0

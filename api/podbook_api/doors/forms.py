@@ -103,7 +103,7 @@ async def _events(request: Request, limit: int) -> AsyncIterator[object]:
     except MultipartParseError as error:
         raise invalid_form(str(error)[:200]) from None
     if not reader.ended:
-        raise invalid_form("it ends before its closing boundary; it may have been cut off on its way")
+        raise invalid_form("it ends before its closing boundary; it may have been cut off in transit")
 
 
 class _Reader:

@@ -89,7 +89,7 @@ class Exchange:
         except ClientDisconnect:
             # Nobody is left to be answered, and nothing of ours went wrong.
             status = status or CLIENT_LEFT
-            _log.info("the caller left before its request was complete: %s %s", scope["method"], _route(scope))
+            _log.info("the client disconnected before its request was complete: %s %s", scope["method"], _route(scope))
             self._audit(scope, status)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever nobody expected becomes a problem document
             status = await self._internal(error, scope, receive, hardened, begun=status != 0)
@@ -103,7 +103,7 @@ class Exchange:
         if begun:  # headers are out: all that is left is to break the connection, so that nobody takes a part for the whole
             raise error
         problem = ProblemError(
-            500, Code.INTERNAL_ERROR, f"an internal error happened; the log has it under {incident}", incident=incident
+            500, Code.INTERNAL_ERROR, f"an internal error occurred; it is logged as incident {incident}", incident=incident
         )
         await door_response(scope, problem)(scope, receive, send)
         return 500

@@ -170,7 +170,7 @@ class NotebooksFolder:
                 try:
                     await self._threads.run(self.refresh)
                 except StoreUnavailableError as error:
-                    _LOG.warning("the notebooks folder cannot be published: %s; trying again", error)
+                    _LOG.warning("the notebooks folder cannot be published: %s; retrying", error)
                 except Exception:  # noqa: BLE001 - logged; one odd file must not end the watch over all others
                     _LOG.exception("the notebooks folder could not be read")
             await asyncio.sleep(pause)

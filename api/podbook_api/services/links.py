@@ -62,5 +62,5 @@ class LinkService:
             raise LinkExpiredError from None
         bearer = Caller(None, (f"executions/{name}/read",))
         if (await self._executions.find(bearer, name)).uid != uid:
-            raise InvalidLinkError("this link was made for an earlier execution of this name, which was removed")
+            raise InvalidLinkError("this link was signed for an earlier execution of this name, which was deleted")
         return Access(bearer, f"link {name}", lambda execution: execution.uid == uid and clock().timestamp() < expires)

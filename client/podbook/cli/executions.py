@@ -25,7 +25,7 @@ _ARTIFACTS = ("output", "html", "report", "notebook", "logs")
     "--phase", type=click.Choice([phase.value for phase in Phase], case_sensitive=False), help="Only those in this phase."
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only those with this label; may be repeated.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of executions.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of the whole resources.")
 @connected
 def list_(client: Client, *, notebook: str | None, phase: str | None, labels: tuple[str, ...], limit: int, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def list_(client: Client, *, notebook: str | None, phase: str | None, labels: tu
     elif found:
         click.echo(table(EXECUTION_COLUMNS, execution_rows(found, datetime.now(UTC))))
     else:
-        click.echo("There are no executions" + (" like that." if notebook or phase or labels else " yet."), err=True)
+        click.echo("There are no executions" + (" that match." if notebook or phase or labels else " yet."), err=True)
 
 
 @click.command()

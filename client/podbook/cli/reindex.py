@@ -19,7 +19,7 @@ __all__ = ["reindex"]
     default=Path(".podbook"),
     show_default=True,
     metavar="DIR",
-    help="Folder that keeps executions and results, as given to serve.",
+    help="Folder with executions and results, as given to serve.",
 )
 def reindex(data_dir: Path) -> int:
     """Make the lists anew from the records and pin the results that were copied, after a restore or damage.
@@ -28,7 +28,7 @@ def reindex(data_dir: Path) -> int:
     Kubernetes: python -m podbook_operator.reindex.
     """
     if not (data_dir / "store").is_dir():
-        raise Failure(f"{data_dir} is no data directory of podbook serve: it has no folder store")
+        raise Failure(f"{data_dir} is not a data directory of podbook serve: it has no folder named store")
     try:
         rebuilt = rebuild_index(DirectoryStore(data_dir / "store"), lambda line: click.echo(line, err=True))
     except StoreUnavailableError as error:

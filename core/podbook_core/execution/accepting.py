@@ -57,7 +57,7 @@ class Accepting:
             return Refused(Reason.CONFIGURATION_ERROR, "it was never accepted")
         if digest_json(execution.spec.parameters) != resolved.parameters_digest:
             # The API server's rule for immutable specs has a hole where values are free-form; a document may be edited by hand.
-            return Refused(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
+            return Refused(Reason.INVALID_PARAMETERS, "the parameters changed after they were accepted")
         try:
             version = self.version(execution.spec.notebook.name, resolved.version)
         except UnreadableVersionError as error:

@@ -45,7 +45,7 @@ def read_execution(document: bytes | str | Mapping[str, Any]) -> StoredExecution
 def needs_newer(who: str, newer: tuple[str, ...]) -> str:
     """The message of an execution that waits for a newer version of ``who`` (operator or server)."""
     more = f" and {len(newer) - _SHOWN} more" if len(newer) > _SHOWN else ""
-    return f"needs a newer {who}: {', '.join(newer[:_SHOWN])}{more} is not known to this version"
+    return f"needs a newer {who}: {', '.join(newer[:_SHOWN])}{more} unknown to this version"
 
 
 def unknown_fields(error: ValidationError) -> tuple[str, ...]:

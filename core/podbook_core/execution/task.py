@@ -122,7 +122,7 @@ class Task:
         except NewerPodbookError as error:
             raise InvalidTaskError(f"the task {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise InvalidTaskError(f"the task document is not understood ({type(error).__name__})") from None
+            raise InvalidTaskError(f"the task document cannot be parsed ({type(error).__name__})") from None
 
 
 def _read(part: type[_T], raw: Mapping[str, Any]) -> _T:

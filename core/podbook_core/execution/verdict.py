@@ -73,13 +73,13 @@ def judge(end: AttemptEnd) -> End | Again:
     interrupted = (manifest is not None and manifest.outcome == INTERRUPTED) or end.exit_code == ExitCode.INTERRUPTED
     if interrupted and not end.disrupted and end.attempts > _UNEXPLAINED:
         # A pod that is drained, preempted or deleted says so, and a supervisor knows whom it told to stop. Once is given to chance.
-        return End(Reason.KERNEL_DIED, f"{end.attempts} times the runner was told to stop by nobody but its own notebook")
+        return End(Reason.KERNEL_DIED, f"{end.attempts} times the runner was told to stop, each time by its own notebook")
     if interrupted or end.disrupted:
         if end.attempts < ATTEMPTS_LIMIT:
             return Again(Reason.EVICTED, end.message or "the attempt was interrupted from outside")
         return End(Reason.EVICTED, f"interrupted from outside {end.attempts} times" + (f": {end.message}" if end.message else ""))
     if end.out_of_memory:
-        return _ended(Reason.OUT_OF_MEMORY, end.message or "the container was killed for its memory", end, None)
+        return _ended(Reason.OUT_OF_MEMORY, end.message or "the container was killed because it ran out of memory", end, None)
     if end.exit_code is not None and _killed(end.exit_code):
         # The platform's kills are known by now: memory, deadlines, disruptions. What is left runs beside the runner: the notebook.
         message = (

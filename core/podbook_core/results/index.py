@@ -71,7 +71,7 @@ class Cursor:
         Raises:
             InvalidCursorError: it is none.
         """
-        wrong = InvalidCursorError("cursor is not one this service gave out; leave it away to start again")
+        wrong = InvalidCursorError("cursor must be one that this service returned; omit it to start again")
         if len(text) > _CURSOR_LENGTH:
             raise wrong
         try:

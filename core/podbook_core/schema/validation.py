@@ -35,7 +35,7 @@ class ValidationBusyError(Exception):
     """No worker became free in time; trying again later may help. ``retry_after`` is in seconds."""
 
     def __init__(self, retry_after: int = 5) -> None:
-        super().__init__("too many checks of parameters are under way")
+        super().__init__("too many validations of parameters are in progress")
         self.retry_after = retry_after
 
 
@@ -248,7 +248,7 @@ class ContractValidator:
                 left = self._refused(key)
                 if left:
                     raise ValidationStalledError(
-                        f"its contract kept the validator busy for too long twice, so it is not tried again for {math.ceil(left)} s"
+                        f"its contract kept the validator busy for too long twice, so it is not retried for {math.ceil(left)} s"
                     )
             except BaseException:
                 self._turns.leave(ticket)

@@ -61,11 +61,11 @@ def parse(data: bytes | str, *, limit: int, what: str, depth: int = MAX_NESTING,
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except UnicodeEncodeError:
-        problem = "a text holds half of a surrogate pair (\\ud800 to \\udfff), which is not a character"
+        problem = "a string contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character"
     except RecursionError:
         problem = f"it is nested too deeply; at most {depth} levels are allowed"
     except _NumberError as error:
-        problem = f"{error} is not a number that every JSON reader understands; use null, or a text"
+        problem = f"{error} is not a number in JSON; use null, or a string"
     except ValueError:
         problem = "a number has too many digits"
     else:

@@ -89,11 +89,11 @@ class Sweeper:
             try:
                 removed = await self.sweep()
                 if removed:
-                    _LOG.info("removed %d expired or forgotten things from the store", removed)
+                    _LOG.info("removed %d expired or unused objects from the store", removed)
             except self._put_off_by as error:
-                _LOG.warning("sweeping the store failed, it is tried again in an hour: %s", error)
+                _LOG.warning("sweeping the store failed, retrying in an hour: %s", error)
             except Exception:  # noqa: BLE001 - logged; sweeping is never worth the program
-                _LOG.exception("sweeping the store failed, it is tried again in an hour")
+                _LOG.exception("sweeping the store failed, retrying in an hour")
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def sweep(self) -> int:

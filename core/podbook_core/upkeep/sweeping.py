@@ -47,7 +47,7 @@ class StoreSweep:
             try:
                 record = self._records.read(entry.uid)
             except ValueError:
-                _LOG.warning("the record of %s cannot be read; it is left as it is", entry.uid)
+                _LOG.warning("the record of %s cannot be read; it is left unchanged", entry.uid)
                 continue
             if record is None:
                 self._store.delete(key)  # a removal that was interrupted
@@ -79,7 +79,7 @@ class StoreSweep:
             except KeyNotFoundError:
                 continue
             except ValueError:
-                _LOG.warning("the idempotency entry %s cannot be read; it is left as it is", digest)
+                _LOG.warning("the idempotency entry %s cannot be read; it is left unchanged", digest)
                 continue
             try:
                 record = self._records.read_by_name(entry.name)

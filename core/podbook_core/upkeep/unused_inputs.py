@@ -54,7 +54,7 @@ class UnusedInputs:
         try:
             self._keep_recorded(unused)
         except ValueError as error:
-            _LOG.warning("unused input files stay: %s", error)
+            _LOG.warning("unused input files are kept: %s", error)
             return 0
         limit, removed = self._clock() - retention.ORPHAN_AGE, 0
         for digest in sorted(unused & self._unused):

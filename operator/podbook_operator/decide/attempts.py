@@ -34,7 +34,7 @@ def judge_pod(now: Situation, pod: PodFacts, attempts: int) -> End | Again:
     if pod.status_reason == "DeadlineExceeded" and undecided and not cancel:
         if pod.started_at is None and not pod.terminated:
             return End(Reason.START_TIMED_OUT, "its pod did not start before the pod's deadline")
-        return End(Reason.TIMED_OUT, "the pod's deadline ended it; the runner had not kept its own")
+        return End(Reason.TIMED_OUT, "the pod's deadline ended it; the runner had exceeded its own")
     said = termination_message(pod.message)
     return judge(
         AttemptEnd(
@@ -73,9 +73,9 @@ def judge_vanished(now: Situation, *, active: bool) -> Finish | Again | None:
             return Finish(verdict, attempt)
         again = verdict
     if now.attempts_read_for is not None and again is None:
-        again = Again(Reason.EVICTED, "its pod was taken away")
+        again = Again(Reason.EVICTED, "its pod was removed")
         if total >= ATTEMPTS_LIMIT and not active and not now.execution.spec.cancel:
-            return Finish(End(Reason.EVICTED, f"its pod was taken away {total} times"), None)
+            return Finish(End(Reason.EVICTED, f"its pod was removed {total} times"), None)
     return again
 
 

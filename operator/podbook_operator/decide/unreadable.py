@@ -20,7 +20,7 @@ def refusal(error: ValidationError) -> End:
     # What the schema cannot say about parameters is their author's to mend; anything else says that definition and program differ.
     parameters = all(item["loc"][:2] == ("spec", "parameters") for item in errors)
     reason = Reason.INVALID_PARAMETERS if parameters else Reason.CONFIGURATION_ERROR
-    return End(reason, "this operator does not understand the resource: " + problems(error, most=_SHOWN, separator="."))
+    return End(reason, "this operator cannot read the resource: " + problems(error, most=_SHOWN, separator="."))
 
 
 def understood(document: bytes, error: ValidationError) -> NotebookExecution | None:

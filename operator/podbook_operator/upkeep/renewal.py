@@ -68,11 +68,11 @@ class Renewal:
             try:
                 renewed = await self.renew()
                 if renewed:
-                    _LOGGER.info("signed the access of %d runs again", renewed)
+                    _LOGGER.info("renewed the signed access of %d runs", renewed)
             except (StoreError, ClusterError) as error:
-                _LOGGER.warning("signing access again is put off for a minute: %s", error)
+                _LOGGER.warning("renewal of signed access is postponed for a minute: %s", error)
             except Exception:
-                _LOGGER.exception("signing access again failed, it is tried again in a minute")
+                _LOGGER.exception("renewal of signed access failed, retrying in a minute")
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def renew(self) -> int:
@@ -105,11 +105,11 @@ class Renewal:
             raise  # the next one would wait for the same
         except Exception:
             # One that cannot be renewed keeps nobody else from it.
-            _LOGGER.exception("its access could not be signed again; tried again in a minute", extra={"execution": entry.name})
+            _LOGGER.exception("its signed access could not be renewed; retrying in a minute", extra={"execution": entry.name})
             return False
         if problem is None:
             return True
         # Nothing will change that; it is said once for each set of credentials.
         self._launcher.signed[entry.uid] = Signed(self._clock(), end)
-        _LOGGER.warning("its access cannot be signed again: %s", problem, extra={"execution": entry.name})
+        _LOGGER.warning("its signed access cannot be renewed: %s", problem, extra={"execution": entry.name})
         return False

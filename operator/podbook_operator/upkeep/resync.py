@@ -41,7 +41,7 @@ class Resync:
             try:
                 await self.compare()
             except ClusterError as error:
-                _LOGGER.warning("the resync is put off: %s", error)
+                _LOGGER.warning("the resync is postponed: %s", error)
 
     async def compare(self) -> None:
         """Compare once.
@@ -57,7 +57,7 @@ class Resync:
         objects -= await self._cluster.pod_uids(OURS)
         listed = await self._cluster.list_executions()
         if objects:
-            _LOGGER.info("%d Jobs and pods are gone, and no watch had told", len(objects))
+            _LOGGER.info("%d Jobs and pods no longer exist, and no watch reported it", len(objects))
             facts.drop_objects(objects)
         present = set()
         for body in listed:

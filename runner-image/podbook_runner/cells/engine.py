@@ -70,13 +70,13 @@ class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets
             kept, dropped = valid_bundle(content.get("data"))
             for media_type in dropped:
                 self._execution.log.line(
-                    f"cell {cell_index} sent {media_type} in a form that a notebook cannot hold; it was left out"
+                    f"cell {cell_index} sent {media_type} in a form that a notebook cannot contain; it was omitted"
                 )
             content = {**content, "data": kept}
             msg = {**msg, "content": content}
         if nested_too_deeply(content, _MESSAGE_NESTING):
             self._execution.log.line(
-                f"cell {cell_index} sent a message nested deeper than {_MESSAGE_NESTING} levels; it was left out of the notebook"
+                f"cell {cell_index} sent a message nested deeper than {_MESSAGE_NESTING} levels; it was omitted from the notebook"
             )
             return None
         try:
@@ -85,7 +85,7 @@ class _Client(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitlets
             raise
         except Exception as error:  # noqa: BLE001 - a notebook can send any message; the others still count
             self._execution.log.line(
-                f"cell {cell_index} sent a message that is no valid output ({type(error).__name__}); it was left out"
+                f"cell {cell_index} sent a message that is not a valid output ({type(error).__name__}); it was omitted"
             )
             return None
 
@@ -207,7 +207,7 @@ async def _run_cells(
             ended = Outcome(Reason.CELL_FAILED, message, CellError(index, "OutputIncomplete", message))
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             # nbclient takes the kernel's answers at their word, and the notebook can write them.
-            message = f"the kernel's answer could not be understood ({type(error).__name__})"
+            message = f"the kernel's answer could not be parsed ({type(error).__name__})"
             ended = Outcome(Reason.CELL_FAILED, message, CellError(index, "KernelProtocolError", message))
         if ended is None or ended.succeeded:
             manager.cell_complete(cell, cell_index=index)
@@ -290,7 +290,7 @@ def _killed(execution: Execution, index: int) -> Outcome:
         return Outcome(Reason.OUT_OF_MEMORY, message, CellError(index, "OutOfMemory", message))
     message = f"the kernel {kernel.end()}"
     if words := kernel.last_words().strip():
-        execution.log.line(f"the kernel's last words:\n{words}")
+        execution.log.line(f"last output of the kernel:\n{words}")
     return Outcome(Reason.KERNEL_DIED, message, CellError(index, "KernelDied", message))
 
 
@@ -301,7 +301,7 @@ def _never_ready(execution: Execution) -> Outcome:
         return Outcome(ended.outcome, f"{ended.message} (the kernel was still starting)", error)
     words = execution.kernel.last_words().strip()
     if words:
-        execution.log.line(f"the kernel's last words:\n{words}")
+        execution.log.line(f"last output of the kernel:\n{words}")
     problem = f"was not ready within {_START_SECONDS} s" if execution.kernel.is_alive() else execution.kernel.end()
     last = f": {words.splitlines()[-1]}" if words else ""
     return Outcome(Reason.KERNEL_DIED, f"the kernel {problem} before the first cell{last}")

@@ -266,7 +266,7 @@ class Lifecycle:
 
     async def _wait_again(self, row: Row, folder: AttemptFolder, verdict: Again) -> None:
         now = self._parts.clock()
-        message = f"attempt {row.execution.status.attempts} ended: {verdict.message or verdict.reason}; it is tried again"
+        message = f"attempt {row.execution.status.attempts} ended: {verdict.message or verdict.reason}; retrying"
         await self._table.update(row, lambda known: advanced(with_attempt(known, None), Change(Reason.QUEUED, message), now))
         await self._parts.threads.run(folder.remove)
         row.not_before = time.monotonic() + 2.0 ** (row.execution.status.attempts - 1)
@@ -284,7 +284,7 @@ class Lifecycle:
         """The execution with its parameters. Where somebody removed its document, it ends without them rather than never."""
         found = await self._table.whole(row)
         if found is None:
-            _LOG.error("the document of %s is gone, and its parameters with it", row.execution.name)
+            _LOG.error("the document of %s no longer exists, nor do its parameters", row.execution.name)
         return found or row.execution
 
     async def _clear(self, row: Row) -> None:
@@ -296,7 +296,7 @@ class Lifecycle:
             try:
                 return await call()
             except StoreUnavailableError as error:
-                message = f"{error}; trying again"
+                message = f"{error}; retrying"
                 if row.execution.status.message != message:
                     _LOG.warning("%s: %s", row.execution.name, message)
                     change = Change(row.execution.status.reason, message)

@@ -62,7 +62,7 @@ _BODIES: dict[str, Any] = {
 }
 _LOCATION = {"Location": {"description": "Path of the execution.", "schema": {"type": "string"}}}
 _CREATED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "It has ended (or, with dryRun, it could run)", "model": ExecutionResource | DryRun, "headers": _LOCATION},
+    200: {"description": "It has ended (with dryRun: it could run)", "model": ExecutionResource | DryRun, "headers": _LOCATION},
     202: {"description": "It was accepted", "model": ExecutionResource, "headers": _LOCATION},
 }
 
@@ -83,7 +83,7 @@ async def create_execution(
     parts: ServicesDep,
     key: IdempotencyKey,
     wait: PreferredWait,
-    dry_run: Annotated[bool, Query(alias="dryRun", description="Check only: nothing is created.")] = False,
+    dry_run: Annotated[bool, Query(alias="dryRun", description="Validate only: nothing is created.")] = False,
 ) -> Response:
     """Create an execution of a notebook, checked against its contract before anything starts.
 
@@ -149,22 +149,23 @@ async def list_executions(
     caller: CallerDep,
     parts: ServicesDep,
     notebook: Annotated[
-        str | None, Query(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Of this notebook only.")
+        str | None, Query(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Only executions of this notebook.")
     ] = None,
-    phase: Annotated[Phase | None, Query(description="In this phase only.")] = None,
-    reason: Annotated[Reason | None, Query(description="With this reason only.")] = None,
+    phase: Annotated[Phase | None, Query(description="Only executions in this phase.")] = None,
+    reason: Annotated[Reason | None, Query(description="Only executions with this reason.")] = None,
     label: Annotated[
         list[Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[^=]+=", "maxLength": LABEL_LENGTH})]] | None,
-        Query(max_length=10, description="`key=value`, repeated: with all of these labels only."),
+        Query(max_length=10, description="`key=value`, may be repeated: only executions with all of these labels."),
     ] = None,
     limit: Annotated[
-        int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
+        int | None,
+        Query(ge=1, le=200, description=f"Maximum number of items in a page. Defaults to 50, with `view=full` to {_MOST_FULL}."),
     ] = None,
     view: Annotated[
         ListView,
-        Query(description=f"`summary`: items without `spec.parameters`; `full`: whole ones, at most {_MOST_FULL} a page."),
+        Query(description=f"`summary`: items without `spec.parameters`; `full`: complete items, at most {_MOST_FULL} per page."),
     ] = ListView.SUMMARY,
-    cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the previous page.")] = None,
 ) -> Response:
     """List the caller's executions (all of them with a scope on `executions/*`), live and past ones together.
 
@@ -180,7 +181,7 @@ async def list_executions(
         raise ProblemError(
             422,
             Code.INVALID_REQUEST,
-            f"limit may be at most {_MOST_FULL} with view=full; follow nextCursor, or leave out view for up to 200 items a page",
+            f"limit must be at most {_MOST_FULL} with view=full; follow nextCursor, or omit view for up to 200 items per page",
             errors=[FieldError(path="/query/limit", problem="is too large for view=full", expected=f"at most {_MOST_FULL}")],
         )
     labels = dict(_label(text) for text in label or ())
@@ -209,7 +210,7 @@ def _label(text: str) -> tuple[str, str]:
     response_model=None,
     responses={
         200: {"model": ExecutionResource, "description": "The execution"},
-        304: {"description": "Unchanged since If-None-Match"},
+        304: {"description": "Not modified since If-None-Match"},
         **failures(404, 412),
     },
 )
@@ -234,7 +235,7 @@ def _tagged(execution: NotebookExecution, request: Request) -> Response:
     operation_id="cancel_execution",
     summary="Cancel an execution",
     response_model=None,
-    responses={200: {"model": ExecutionResource, "description": "The execution, ended or asked to end"}, **failures(404)},
+    responses={200: {"model": ExecutionResource, "description": "The execution, ended or being cancelled"}, **failures(404)},
 )
 async def cancel_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
     """Ask for the end of an execution. Repeatable; one that has ended is returned as it is. What had run is kept."""
@@ -267,12 +268,12 @@ async def rerun_execution(
 @router.delete(
     "/executions/{execution_id}",
     operation_id="delete_execution",
-    summary="Remove an ended execution",
+    summary="Delete an ended execution",
     status_code=204,
     response_model=None,
-    responses={204: {"description": "It is gone, with everything it left"}, **failures(404, 409)},
+    responses={204: {"description": "Deleted, with all its results"}, **failures(404, 409)},
 )
 async def delete_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Remove an ended execution with its results; one that runs must be cancelled first."""
+    """Delete an ended execution with its results; one that runs must be cancelled first."""
     await parts.executions.remove(caller, execution_id)
     return Response(status_code=204)

@@ -30,7 +30,7 @@ SANDBOX = (
 """Content-Security-Policy of everything a notebook made: it may run scripts that came with it, and reach nothing."""
 _PRIVATE = "private, no-cache"
 _OUTPUT = {"media_type": "application/json", "disposition": "inline"}
-_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since If-None-Match"}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified since If-None-Match"}}
 
 
 def _binary(media_type: str) -> dict[str, Any]:
@@ -237,7 +237,7 @@ async def get_file(
     response_model=None,
     responses={
         200: {"description": "Server-Sent Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        204: {"description": "The caller has seen the end; there is nothing more to follow"},
+        204: {"description": "The caller has seen the final event; there are no more"},
         **failures(404, 429),
     },
 )
@@ -245,7 +245,7 @@ async def get_events(
     execution_id: ExecutionId,
     granted: AccessDep,
     parts: ServicesDep,
-    last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event seen.")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event received.")] = None,
 ) -> Response:
     """Follow an execution: `status` and `progress` events, the present state first, and `end` as the last one.
 
@@ -262,7 +262,7 @@ async def get_events(
         raise ProblemError(
             429,
             Code.TOO_MANY_STREAMS,
-            f"{most} event streams are open with this key or link; close some, or read executions now and then instead",
+            f"{most} event streams are open with this key or link; close some, or poll the executions instead",
             headers={"Retry-After": "5"},
         )
     events = parts.events.stream(execution, last_event_id, allowed=granted.holds)

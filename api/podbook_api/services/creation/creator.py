@@ -56,8 +56,8 @@ _CHECK_PATIENCE = 30.0
 """How long a request may wait for the requests before it that are checked against the same contract, in seconds."""
 _CHECKS_PER_VERSION = 2
 """How many threads one contract may hold: one whose check is under way, and one that is ready to follow."""
-_LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
-_LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; before it, if anything, a DNS subdomain in lower case and '/'"
+_LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
+_LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; optionally prefixed by a lower-case DNS subdomain and '/'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +172,14 @@ class Creator:
             except Exception:
                 await self._release(digest, decision.name)
                 raise
-        raise BackendUnavailableError("what an idempotency key leads to keeps changing", retry_after=1)
+        raise BackendUnavailableError("the execution behind an idempotency key keeps changing", retry_after=1)
 
     async def _release(self, digest: str, name: str) -> None:
         """Give a key back. Where that fails, it stays with the request that took it, until it expires."""
         try:
             await self._threads.run(idempotency.release, self._context.store, digest, name)
         except (StoreError, ValueError) as error:
-            _log.warning("an idempotency key could not be given back: %s", error)
+            _log.warning("an idempotency key could not be released: %s", error)
 
     async def _create_as(
         self, caller: Caller, request: CreateRequest, accepted: Accepted, name: str, *, body: str | None = None
@@ -226,7 +226,7 @@ class Creator:
             return
         if caller.may_read_notebook(name):
             raise NotPermittedError(f"this key lacks the scope notebooks/{name}/run")
-        raise NotPermittedError(f"this key lacks the scope notebooks/{name}/run (whether such a notebook exists is not said)")
+        raise NotPermittedError(f"this key lacks the scope notebooks/{name}/run (whether such a notebook exists is not disclosed)")
 
     def _refusal(self, refused: Refused, spec: Spec, version: Version | None) -> ServiceError:
         """The error of a refusal; what the caller cannot fix is the platform's fault."""
@@ -248,11 +248,11 @@ def label_errors(labels: Mapping[str, str]) -> list[Violation]:
     for key, value in labels.items():
         place = "/labels/" + escape(key[:LABEL_KEY_LENGTH])
         if key.startswith(OWN_PREFIX):
-            errors.append(Violation(place, "is set by Podbook itself", f"a key without {OWN_PREFIX}"))
+            errors.append(Violation(place, "is reserved for Podbook", f"a key without {OWN_PREFIX}"))
         elif not is_label_key(key):
-            errors.append(Violation(place, "is no label key", _LABEL_KEY_RULE))
+            errors.append(Violation(place, "must be a valid label key", _LABEL_KEY_RULE))
         elif not is_label_value(value):
-            errors.append(Violation(place, "has a value that no label can have", _LABEL_VALUE_RULE))
+            errors.append(Violation(place, "must have a valid label value", _LABEL_VALUE_RULE))
     return errors
 
 

@@ -35,10 +35,12 @@ def read(store: ObjectStore, digest: str) -> tuple[Entry, str] | None:
     try:
         return Entry.from_json(found.data), found.info.etag
     except ValueError:
-        _LOG.exception("%s cannot be read; whoever uses this key is refused until it is removed", idempotency_key(digest))
+        _LOG.exception(
+            "%s cannot be read; requests with this idempotency key are refused until it is deleted", idempotency_key(digest)
+        )
         raise UnreadableError(
-            "what is stored about this Idempotency-Key cannot be read, so it cannot be said whether it has run something already: "
-            "look for its execution, and take a new key if there is none",
+            "the stored entry of this Idempotency-Key cannot be read, so it is unknown whether a request with it has run already: "
+            "look for its execution, and use a new key if none exists",
         ) from None
 
 
