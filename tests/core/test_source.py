@@ -57,11 +57,11 @@ def test_contract_models_and_assets_come_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "place", "problem"),
     [
-        ({"assets": ["data/*.csv"]}, "data/*.csv", "finds no file"),
+        ({"assets": ["data/*.csv"]}, "data/*.csv", "matches no file"),
         ({"assets": ["../secret"]}, "report.config.json", "/assets/0"),
         ({"cache": True}, "report.config.json", "reserved"),
         ({"input": {"$ref": "nbschema://missing"}}, "report.config.json", "models/missing.json"),
-        ({"assets": ["out/*"]}, "out/key", "leads out"),
+        ({"assets": ["out/*"]}, "out/key", "points outside"),
     ],
 )
 def test_what_cannot_be_published_is_refused_with_its_place(

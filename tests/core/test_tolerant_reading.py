@@ -199,7 +199,7 @@ def test_fields_of_a_newer_spec_are_named_and_left_out() -> None:
     assert stored.execution == execution(parameters={"deep": {"unknown": 1}})
     assert read_execution(raw) == stored
     assert needs_newer("operator", stored.newer) == (
-        "needs a newer operator: spec.outputs.pdf, spec.request is not known to this version"
+        "needs a newer operator: spec.outputs.pdf, spec.request unknown to this version"
     )
 
 

@@ -167,8 +167,8 @@ def test_good_contracts(validator: ContractValidator, schema: Any) -> None:
 @pytest.mark.parametrize(
     ("schema", "place", "problem"),
     [
-        ({"type": "strin"}, "/input/type", "is no valid JSON Schema"),
-        ({"properties": {"a": {"minimum": "x"}}}, "/input/properties/a/minimum", "is no valid JSON Schema"),
+        ({"type": "strin"}, "/input/type", "is not a valid JSON Schema"),
+        ({"properties": {"a": {"minimum": "x"}}}, "/input/properties/a/minimum", "is not a valid JSON Schema"),
         (
             {"properties": {"a": {"pattern": "("}}},
             "/input/properties/a/pattern",

@@ -116,7 +116,7 @@ def test_assets_and_models_belong_to_a_version(folder: Folder, data: DataDir) ->
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "http://x/y"}}}, "local"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "nbschema://none"}}}, "models/none.json"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"profile": "huge"}}, "there is no profile huge"),
-        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"assets": ["data/*.csv"]}}, "finds no file"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"assets": ["data/*.csv"]}}, "matches no file"),
     ],
 )
 def test_a_broken_notebook_is_listed_with_its_reason_and_the_others_are_served(
