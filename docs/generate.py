@@ -19,10 +19,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from podbook.cli.group import podbook as podbook_command
-from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import NotebookSchema, build_document
+from podbook_api.doors.registry import doors_named
 from podbook_api.metrics import Metrics as ApiMetrics
 from podbook_api.serve.app import build_embedded
+from podbook_api.services.catalogue import Published
 from podbook_api.settings import ApiSettings
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.profiles import Profile
@@ -310,7 +311,12 @@ def openapi() -> str:
         settings = ApiSettings(notebooks_dir=ROOT / "notebooks", data_dir=Path(folder) / "data")
         served = build_embedded(settings)
         try:
-            document = build_document(served.app.openapi(), list(_published(served.versions)), anonymous=False, parts=[NATIVE.part])
+            document = build_document(
+                served.app.openapi(),
+                list(_published(served.versions)),
+                anonymous=False,
+                parts=[door.part for door in doors_named(())],
+            )
         finally:
             served.close()
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -321,8 +327,7 @@ def _published(versions: VersionStore) -> Iterator[NotebookSchema]:
         pointer = versions.current(name)
         version = versions.load(name, pointer.version) if pointer else None
         if version is not None:
-            contract = version.contract
-            yield NotebookSchema(name, version.version, contract.title, contract.description, contract.input, contract.output)
+            yield NotebookSchema.of(Published(version, None))
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

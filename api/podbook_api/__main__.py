@@ -14,6 +14,7 @@ from podbook_api.auth.keys import Anonymous, InvalidKeysFileError, Keyring, Keys
 from podbook_api.auth.links import InvalidSecretError, LinkSigner
 from podbook_api.backends.base import BackendUnavailableError
 from podbook_api.backends.cluster.backend import KubernetesBackend
+from podbook_api.doors.registry import UnknownDoorError, doors_named
 from podbook_api.http_server import server_config
 from podbook_api.logs import set_up_logging
 from podbook_api.services.context import Context, NoFolder
@@ -47,8 +48,9 @@ def main() -> int:
         return 2
     set_up_logging(settings.log_level)
     try:
+        doors = doors_named(settings.doors)
         context = build_context(settings)
-    except SetupError as error:
+    except (SetupError, UnknownDoorError) as error:
         sys.stderr.write(f"podbook-api: {error}\n")
         return 2
     with context.validator:
@@ -59,7 +61,7 @@ def main() -> int:
             return 2
         server = uvicorn.Server(
             server_config(
-                create_app(context),
+                create_app(context, doors),
                 settings,
                 host=settings.host,
                 port=settings.port,

@@ -64,6 +64,12 @@ class ApiSettings(BaseSettings):
         ),
     ] = 30
     retention_days: Annotated[int, Field(ge=0, description="Days that ended executions are kept (embedded mode); 0 keeps all.")] = 0
+    doors: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Doors that are open in addition to health and documentation, by name; when empty, all that do not take over `/`."
+        ),
+    ] = ()
     cors_origins: Annotated[tuple[str, ...], Field(description="Web origins whose pages may call the API; none by default.")] = ()
     log_level: Annotated[
         str,

@@ -65,6 +65,7 @@ class Attempt:
         self._renderer: Renderer | None = None
         self._validator: Child | None = None
         self._execution: Execution | None = None
+        self._input_schema: Any = None
         self._schema: Any = None
         self._published_cells = 0
 
@@ -177,7 +178,7 @@ class Attempt:
         if task.contract is not None:
             contract = Path("contract.json")
             self._fetch(task.contract, contract, "the contract")
-            self._schema = _output_schema(contract.read_bytes())
+            self._input_schema, self._schema = _schemas(contract.read_bytes())
 
     def _fetch(self, source: Source, target: Path, what: str) -> None:
         """Fetch a part of the published notebook."""
@@ -207,7 +208,7 @@ class Attempt:
             self._execution = Execution(
                 kernel, self.stop, self._log, watch.system_killed, task.max_notebook_bytes, self._published_cells
             )
-            outcome = execute(self._execution, _SOURCE, task.parameters)
+            outcome = execute(self._execution, _SOURCE, task.parameters, schema=self._input_schema)
         finally:
             watch.close()
         self._log.line("\n".join(filter(None, ["the cells ended: " + outcome.outcome, self._execution.traceback])))
@@ -252,9 +253,11 @@ def _file_name(name: str) -> str:
     return name
 
 
-def _output_schema(data: bytes) -> Any:
+def _schemas(data: bytes) -> tuple[Any, Any]:
+    """The schemas of input and output in a stored contract."""
     try:
-        return json.loads(data).get("output")
+        contract = json.loads(data)
+        return contract.get("input"), contract.get("output")
     except (ValueError, AttributeError, RecursionError):
         raise AttemptError(Reason.STORAGE_FAILED, "the stored contract is not a JSON object") from None
 

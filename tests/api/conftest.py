@@ -7,12 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.server import Server, running
 
 from podbook_api.auth.keys import create_key
 from podbook_api.settings import ApiSettings
 
 from .samples import write_folder
-from .server import Server, running
 
 SCOPES: Mapping[str, list[str]] = {
     "admin": ["*"],

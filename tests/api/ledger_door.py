@@ -6,11 +6,11 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from podbook_api.doors.credentials import authorization, query
 from podbook_api.doors.dependencies import CallerDep, NotebookName, ServicesDep
 from podbook_api.doors.door import Door, Failure
 from podbook_api.doors.failures import HANDLERS
 from podbook_api.doors.problems import ProblemError, problem_of
+from podbook_api.doors.requests.credentials import authorization, query
 from podbook_api.services.creation.creator import CreateRequest
 from podbook_api.services.errors import ExecutionNotFoundError, NotFinishedError
 from podbook_core.execution.model import NotebookRef, Spec

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.notebook_file import SAVE, notebook_file
+from tests.support.notebook_file import SAVE, notebook_file
 
 MIRROR = """
 import os, pathlib

@@ -5,9 +5,8 @@ import logging
 
 import httpx
 import pytest
-from tests.notebook_file import notebook_file
-
-from .server import Server
+from tests.support.notebook_file import notebook_file
+from tests.support.server import Server
 
 DRAFT = notebook_file(["x = 1"])
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from tests.core.builders import NOW, ended, execution, manifest
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
 from typing_extensions import override
 
 from podbook_api.app import create_app

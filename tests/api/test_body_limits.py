@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from fastapi import Request
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
+from tests.support.server import Server
 
-from podbook_api.doors.bodies import read_json
 from podbook_api.doors.door import Entry
 from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import OpenApiDocuments
+from podbook_api.doors.requests.bodies import read_json
 
 from .samples import PIXEL
-from .server import Server
 
 HUGE = 100 * 1024 * 1024
 MIB = 1024 * 1024

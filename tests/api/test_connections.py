@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.support.server import Server, running
 
 from podbook_api.http_server import redact_query
 from podbook_api.middleware.exchange import SECURITY_HEADERS, framing_problem
 from podbook_api.settings import ApiSettings
 
 from .samples import write_folder
-from .server import Server, running
 
 
 @contextmanager

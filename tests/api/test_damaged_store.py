@@ -6,15 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
+from tests.support.server import Server, running
 
 from podbook_api.settings import ApiSettings
 from podbook_core.notebook.versions import VersionStore
 from podbook_core.store.directory import DirectoryStore
 from podbook_core.store.keys import current_key, idempotency_key, version_prefix
 from podbook_core.text.names import idempotency_digest
-
-from .server import Server, running
 
 IPYNB = {"Content-Type": "application/x-ipynb+json"}
 FILES = {

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.played_api_server import played_api_server
+from tests.support.played_api_server import played_api_server
 
 from podbook_api.backends.cluster.backend import KubernetesBackend
 

@@ -18,12 +18,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
+from tests.support.server import running
 
 from podbook_api.settings import ApiSettings
 
 from .samples import CONTRACTS, NOTEBOOKS
-from .server import running
 
 CHECKS = [
     status_code_conformance,

@@ -2,10 +2,9 @@
 
 import httpx
 import pytest
+from tests.support.server import Server
 
 from podbook_core.store.base import ObjectStore
-
-from .server import Server
 
 
 def create(client: httpx.Client, notebook: str, wait: int = 60, **body: object) -> httpx.Response:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from .server import Server
+from tests.support.server import Server
 
 
 def test_a_generated_client_is_typed_and_works(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
 
 from podbook_api.app import create_app
 from podbook_api.auth.keys import Anonymous

@@ -8,11 +8,10 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+from tests.support.server import Server
 
-from podbook_api.doors.native.results import SANDBOX
+from podbook_api.doors.answers.artifacts import SANDBOX
 from podbook_api.middleware.exchange import SECURITY_HEADERS
-
-from .server import Server
 
 NAMES = ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "a%2fb", "a%00b", "x" * 300, "名前", "a b", "-a", ".a", "a\\b", "a%0ab", "%"]
 

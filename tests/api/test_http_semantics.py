@@ -4,9 +4,9 @@ import json
 
 import httpx
 import pytest
+from tests.support.server import Server
 
 from .samples import PIXEL
-from .server import Server
 
 
 @pytest.fixture(scope="module")

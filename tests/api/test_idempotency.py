@@ -6,7 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
+from tests.support.server import Server, running
 
 from podbook_api.services.creation.idempotency import claim, is_idempotency_key, read
 from podbook_api.settings import ApiSettings
@@ -14,8 +15,6 @@ from podbook_core.execution.idempotency import Entry, expired
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec, Status
 from podbook_core.execution.reasons import Phase, Reason
 from podbook_core.store.directory import DirectoryStore
-
-from .server import Server, running
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

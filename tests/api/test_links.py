@@ -7,10 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from tests.support.server import Server
 
 from podbook_api.auth.links import ExpiredLinkError, InvalidLinkError, InvalidSecretError, LinkSigner
-
-from .server import Server
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 LATER = int(NOW.timestamp()) + 60

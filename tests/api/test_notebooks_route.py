@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.notebook_file import SAVE, code_cell, notebook_document, notebook_file
+from tests.support.notebook_file import SAVE, code_cell, notebook_document, notebook_file
 
 IPYNB = {"Content-Type": "application/x-ipynb+json"}
 SUM = notebook_file(["a = 1\nb = 2", SAVE + "import helper\nsave({'sum': helper.add(a, b)})"])

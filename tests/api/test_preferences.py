@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podbook_api.doors.preferences import accepted_types, chosen_file, etag_matches, preferred_wait
+from podbook_api.doors.requests.preferences import accepted_types, chosen_file, etag_matches, preferred_wait
 
 
 @pytest.mark.parametrize(

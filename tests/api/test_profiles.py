@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
 
 from podbook_api.app import create_app
 from podbook_api.auth.keys import Anonymous

@@ -4,13 +4,13 @@ import json
 
 import httpx
 import pytest
-from tests.notebook_file import SAVE, notebook_file
+from tests.support.notebook_file import SAVE, notebook_file
+from tests.support.server import Server
 
 from podbook_core.store.keys import record_key
 from podbook_core.upkeep.reindex import rebuild_index
 
 from .samples import PIXEL
-from .server import Server
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.notebook_file import notebook_file
+from tests.support.notebook_file import notebook_file
+from tests.support.server import running
 
 from podbook_api.settings import ApiSettings
-
-from .server import running
 
 SLOW = {"properties": {"x": {"type": "string", "pattern": "^PREFIX:(a+)+$"}}}
 BODY = {"parameters": {"x": "PREFIX:" + "a" * 40 + "!"}}

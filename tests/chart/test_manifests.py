@@ -152,6 +152,19 @@ def test_profiles_reach_the_programs(render: Render) -> None:
     assert not big.permits(key_id="other", notebook="analysis")
 
 
+def test_images_are_pinned_by_their_digests(render: Render) -> None:
+    digests = {name: f"sha256:{number:064x}" for number, name in enumerate(("api", "operator", "runner", "runner-scientific"))}
+    values = {"image": {"registry": "r", "tag": "1", "digests": digests}, "profiles": {"lean": {"runner": "lean"}}}
+    manifests = render(values)
+    profiles = parse_profiles(json.loads(one(manifests, "ConfigMap", "podbook-profiles")["data"]["profiles.json"]))
+    operator = one(manifests, "Deployment", "podbook-operator")["spec"]["template"]["spec"]["containers"][0]
+    api = one(manifests, "Deployment", "podbook-api")["spec"]["template"]["spec"]["containers"][0]
+    assert api["image"] == f"r/podbook-api:1@{digests['api']}"
+    assert operator["image"] == f"r/podbook-operator:1@{digests['operator']}"
+    assert profiles["default"].image == f"r/podbook-runner-scientific:1@{digests['runner-scientific']}"
+    assert profiles["lean"].image == f"r/podbook-runner:1@{digests['runner']}"
+
+
 def test_amounts_may_be_numbers(render: Render) -> None:
     amounts = {"cpu": 2, "memory": 2147483648, "ephemeral-storage": "2Gi", "nvidia.com/gpu": 1}
     values = {"profiles": {"default": {"resources": {"requests": {"cpu": 0.5}, "limits": amounts}}}}

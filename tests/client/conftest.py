@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.notebook_file import code_cell, notebook_document
+from tests.support.notebook_file import code_cell, notebook_document
 from typing_extensions import override
 
 from podbook.client import Client

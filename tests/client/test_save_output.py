@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import BaseModel
-from tests.notebook_file import code_cell, notebook_document
+from tests.support.notebook_file import code_cell, notebook_document
 
 from podbook import save_output
 from podbook.output import OUTPUT_MIME, OUTPUT_NAME

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import httpx
-from tests.notebook_file import SAVE, notebook_file
-from tests.old_version import FIXTURES, environment, unpack
+from tests.support.notebook_file import SAVE, notebook_file
+from tests.support.old_version import FIXTURES, environment, unpack
 
 _PLAIN = {"html": False, "report": False}
 _CONTRACT = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.conftest import ROOT, Shown
-from tests.transcripts import pattern, steps
+from tests.support.transcripts import pattern, steps
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

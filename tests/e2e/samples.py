@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.notebook_file import PYTHON, code_cell, markdown_cell, notebook_document
+from tests.support.notebook_file import PYTHON, code_cell, markdown_cell, notebook_document
 
 __all__ = ["SAMPLES", "Sample"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.transcripts import Step, pattern, steps
+from tests.support.transcripts import Step, pattern, steps
 
 from .environment import Environment
 from .installation import ROOT, Installation

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.old_version import unpack
+from tests.support.old_version import unpack
 
 from .installation import ROOT, Installation
 

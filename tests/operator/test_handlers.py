@@ -6,7 +6,7 @@ from typing import Any
 
 import kopf
 import pytest
-from tests.played_api_server import played_api_server
+from tests.support.played_api_server import played_api_server
 
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue

@@ -8,7 +8,7 @@ from typing import Any
 import kopf
 import pytest
 import pytest_asyncio
-from tests.played_api_server import played_api_server
+from tests.support.played_api_server import played_api_server
 
 from podbook_operator.facts.cache import Facts
 from podbook_operator.facts.workqueue import WorkQueue

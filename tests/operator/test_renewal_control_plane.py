@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.credentials import forget_others, issue, selling
+from tests.support.credentials import forget_others, issue, selling
 
 from podbook_core.execution.task import Task
 from podbook_core.store.s3 import S3Settings

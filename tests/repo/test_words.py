@@ -71,7 +71,13 @@ TEXT_RULES = (
     ),
     Rule("for want of", r"\bfor want of\b", "for lack of, or: because there is no …", ("killed for want of memory",)),
     Rule("dear", r"\bdear(?:er|est)?\b", "expensive, costly", ("half as dear", "a dear question")),
-    Rule("put off", r"\bput(?:s|ting)? (?:it |them |this )?off\b", "requeue, postpone", ("it is put off", "puts it off"), ("output offsets",)),
+    Rule(
+        "put off",
+        r"\bput(?:s|ting)? (?:it |them |this )?off\b",
+        "requeue, postpone",
+        ("it is put off", "puts it off"),
+        ("output offsets",),
+    ),
     Rule("under way", r"\bunder way\b", "in progress, running", ("checks are under way",)),
     Rule(
         "looks at an execution",
@@ -95,9 +101,20 @@ TEXT_RULES = (
         ("a value which JSON cannot say", "what no schema can say"),
         ("a schema says",),
     ),
-    Rule("least severity", r"\bleast severity\b|\bmost items\b", "minimum severity, maximum number of items", ("Least severity that is logged",)),
+    Rule(
+        "least severity",
+        r"\bleast severity\b|\bmost items\b",
+        "minimum severity, maximum number of items",
+        ("Least severity that is logged",),
+    ),
     Rule("of the documented form", r"\bof the documented form\b", "valid", ("it is not of the documented form",)),
-    Rule("is none", r"\b(?:is|are|was|were) none(?=[.,;:)\"']|$| of them\b)", "is not one", ("asked for a name, but it is none.",), ("where there is nothing",)),
+    Rule(
+        "is none",
+        r"\b(?:is|are|was|were) none(?=[.,;:)\"']|$| of them\b)",
+        "is not one",
+        ("asked for a name, but it is none.",),
+        ("where there is nothing",),
+    ),
 )
 MESSAGE_RULES = (
     Rule("whoever", r"\bwhoever\b", "anyone who, or the role: the caller, the administrator", ("whoever reaches this address",)),
@@ -210,7 +227,14 @@ def test_messages_are_literals_and_no_docstrings() -> None:
 
 def test_the_scopes_are_what_they_say() -> None:
     text, read = texts(), messages()
-    for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/how-to/operate.md", "helm/podbook/values.yaml", "tests/repo/test_repository.py"):
+    for name in (
+        "README.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "docs/how-to/operate.md",
+        "helm/podbook/values.yaml",
+        "tests/repo/test_repository.py",
+    ):
         assert len(text[name]) > 500, name
     for name in ("helm/podbook/files/crd.yaml", "helm/podbook/templates/NOTES.txt", "docs/reference/openapi.json"):
         assert len(read[name]) > 500, name

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.notebook_file import code_cell, notebook_document
+from tests.support.notebook_file import code_cell, notebook_document
 
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.task import Destination, InputSource, Source, Task

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.notebook_file import code_cell, markdown_cell
+from tests.support.notebook_file import code_cell, markdown_cell
 
 from podbook_core.execution.reasons import ExitCode
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.notebook_file import code_cell, markdown_cell
+from tests.support.notebook_file import code_cell, markdown_cell
 
 from podbook_core.execution.reasons import ExitCode
 from podbook_core.execution.task import Destination, Source

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.notebook_file import code_cell, markdown_cell, notebook_document
+from tests.support.notebook_file import code_cell, markdown_cell, notebook_document
 
 from .conftest import printed_by
 

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.notebook_file import code_cell, markdown_cell
+from tests.support.notebook_file import code_cell, markdown_cell
 
 from podbook_core.execution.reasons import ExitCode, Reason
 

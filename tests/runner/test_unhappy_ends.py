@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.notebook_file import code_cell, markdown_cell
+from tests.support.notebook_file import code_cell, markdown_cell
 
 from podbook_core.execution.manifest import CellError
 from podbook_core.execution.reasons import ExitCode, outcome_of_exit_code

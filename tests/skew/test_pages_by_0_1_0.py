@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.old_version import run, unpack
+from tests.support.old_version import run, unpack
 
 from podbook_core.execution.manifest import AttemptManifest, Pages
 from podbook_core.execution.model import Status

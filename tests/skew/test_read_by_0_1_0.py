@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.old_version import run, unpack
+from tests.support.old_version import run, unpack
 
 from podbook_core.execution.manifest import AttemptManifest, StoredFile
 from podbook_core.execution.model import Metadata, NotebookExecution, NotebookRef, Spec

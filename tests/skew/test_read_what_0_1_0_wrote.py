@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.embedded.serving import Server
-from tests.old_version import FIXTURES
+from tests.support.old_version import FIXTURES
+from tests.support.serving import Server
 
 from podbook_api.services.creation import idempotency
 from podbook_core.execution.task import Task

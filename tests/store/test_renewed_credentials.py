@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.credentials import ROLE, Vendor, forget_others, issue, selling
 from tests.runner.conftest import ATTEMPT, PREFIX, Mount, Runner, notebook, save
+from tests.support.credentials import ROLE, Vendor, forget_others, issue, selling
 
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.reasons import ExitCode

@@ -1,1 +1,1 @@
-"""Where executions live: one Protocol, one module per implementation."""
+"""Where executions live: one Protocol, and a room for each implementation, a cluster and the embedded supervisor."""

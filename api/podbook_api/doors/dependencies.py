@@ -11,11 +11,11 @@ from fastapi import Depends, Header, Path, Request, Response
 from pydantic import WithJsonSchema
 
 from podbook_api.auth.keys import Caller
-from podbook_api.doors.credentials import presented
 from podbook_api.doors.door import entry_of
 from podbook_api.doors.openapi import OpenApiDocuments
-from podbook_api.doors.preferences import failed_precondition, preferred_wait
 from podbook_api.doors.problems import MEDIA_TYPE, Code, ProblemError
+from podbook_api.doors.requests.credentials import presented
+from podbook_api.doors.requests.preferences import failed_precondition, preferred_wait
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.idempotency import is_idempotency_key
 from podbook_core.text.names import EXECUTION_NAME, NOTEBOOK_NAME

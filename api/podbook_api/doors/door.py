@@ -12,9 +12,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from podbook_api.doors.credentials import Credential
 from podbook_api.doors.openapi import NotebookSchema, OpenApiDocuments, Part
 from podbook_api.doors.problems import ProblemError
+from podbook_api.doors.requests.credentials import Credential
 from podbook_api.services.bundle import Services
 from podbook_api.services.errors import ServiceError
 

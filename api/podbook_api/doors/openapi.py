@@ -1,20 +1,22 @@
 """The OpenAPI document, put together from the parts of the doors, and contracts as its components. Pure but for the cache at the end."""
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from podbook_api.cache import LruCache
+from podbook_api.services.catalogue import Published
+from podbook_core.notebook.identity import notebook_id
 from podbook_core.text.json_pointer import escape
+from podbook_core.text.schema_keywords import LITERALS, SCHEMA_MAPS
 
 __all__ = ["SCHEMA_PREFIX", "NotebookSchema", "OpenApiDocuments", "Part", "build_document", "schema_components"]
 
 SCHEMA_PREFIX = "#/components/schemas/"
-_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_LITERALS = ("const", "enum", "default", "examples", "required", "type")
 _DROPPED = ("$schema", "$id", "$comment", "$anchor")
 
 
@@ -28,6 +30,33 @@ class NotebookSchema:
     description: str | None
     input: Mapping[str, Any] | bool | None
     output: Mapping[str, Any] | bool | None
+    id: str = ""
+    """The ``id`` of its contract, else its path."""
+    has_contract: bool = False
+    """Whether a contract file belongs to it."""
+    slug: str = ""
+    """Its name as part of an operation's id; unlike that of every other notebook of the document. Filled in by :func:`build_document`."""
+
+    @property
+    def component(self) -> str:
+        """What the names of its components begin with: ``<component>Input`` and ``<component>Output``."""
+        return pascal(self.slug)
+
+    @classmethod
+    def of(cls, published: Published) -> Self:
+        """What the document needs of a published notebook."""
+        version, contract = published.version, published.version.contract
+        title = contract.title or (published.info.title if published.info else None)
+        return cls(
+            version.name,
+            version.version,
+            title,
+            contract.description,
+            contract.input,
+            contract.output,
+            id=notebook_id(version),
+            has_contract=version.contract_sha256 is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +86,14 @@ def build_document(
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     components["securitySchemes"] = {name: dict(scheme) for part in parts for name, scheme in part.schemes.items()}
+    slugs = _unique_slugs([item.name for item in notebooks])
+    shown = [replace(item, slug=slugs[item.name]) for item in notebooks]
+    for item in shown:
+        for kind, schema in (("Input", item.input), ("Output", item.output)):
+            schemas.update(schema_components(f"{item.component}{kind}", schema, taken=schemas))
     for part in parts:
         if part.complete is not None:
-            part.complete(document, notebooks)
+            part.complete(document, shown)
     if parts:
         document["security"] = _security(parts[0], anonymous=anonymous)
     for path, item in document["paths"].items():
@@ -141,9 +175,9 @@ def _translated(node: Any, root: str, names: Mapping[str, str]) -> Any:
     for key, value in node.items():
         if key in _DROPPED or key == "additionalItems":
             continue
-        if key in _LITERALS:
+        if key in LITERALS:
             result[key] = value
-        elif key in _MAPS and isinstance(value, Mapping):
+        elif key in SCHEMA_MAPS and isinstance(value, Mapping):
             result[key] = {name: _translated(item, root, names) for name, item in value.items()}
         elif key == "items" and isinstance(value, list):
             result["prefixItems"] = _translated(value, root, names)
@@ -176,6 +210,15 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     while candidate in taken:
         candidate, number = f"{name}{number}", number + 1
     return candidate
+
+
+def _unique_slugs(names: Sequence[str]) -> dict[str, str]:
+    """A slug for each name; names that share one get a piece of their hash, whichever others there are."""
+    slugs = {name: slug_of(name) for name in names}
+    shared = {slug for slug in slugs.values() if list(slugs.values()).count(slug) > 1}
+    return {
+        name: f"{slug}_{hashlib.sha256(name.encode()).hexdigest()[:6]}" if slug in shared else slug for name, slug in slugs.items()
+    }
 
 
 def slug_of(name: str) -> str:

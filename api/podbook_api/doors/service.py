@@ -16,11 +16,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from podbook_api.auth.keys import Caller
 from podbook_api.backends.base import BackendUnavailableError
-from podbook_api.doors.credentials import BEARER, X_API_KEY, presented
 from podbook_api.doors.dependencies import DocumentsDep, ServicesDep
 from podbook_api.doors.door import Door
-from podbook_api.doors.native.openapi import notebook_schema
 from podbook_api.doors.native.problems import problem_answer
+from podbook_api.doors.openapi import NotebookSchema
+from podbook_api.doors.requests.credentials import BEARER, X_API_KEY, presented
 from podbook_api.services.bundle import Services
 
 __all__ = ["SERVICE", "STATIC_PATH"]
@@ -106,7 +106,7 @@ async def openapi(request: Request, parts: ServicesDep, documents: DocumentsDep)
     caller = parts.context.keys.caller(presented(request, SERVICE.credentials), now=parts.context.clock()) or Caller(None, ())
     notebooks = await parts.notebooks.ready(caller)
     return Response(
-        documents.whole([notebook_schema(item) for item in notebooks if item.problem is None]), media_type="application/json"
+        documents.whole([NotebookSchema.of(item) for item in notebooks if item.problem is None]), media_type="application/json"
     )
 
 

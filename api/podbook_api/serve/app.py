@@ -15,7 +15,7 @@ from podbook_api.backends.embedded.supervisor import StopReport
 from podbook_api.backends.embedded.sweeper import Sweeper
 from podbook_api.clock import utc_now
 from podbook_api.doors.door import Door
-from podbook_api.doors.native.door import NATIVE
+from podbook_api.doors.registry import UnknownDoorError, doors_named
 from podbook_api.loopback import is_loopback
 from podbook_api.serve.notebooks_folder import NotebooksFolder
 from podbook_api.services.context import Catalogue, Context, NoFolder
@@ -54,20 +54,24 @@ class Embedded:
 
 
 def build_embedded(
-    settings: ApiSettings, *, on_stop: Callable[[StopReport], None] | None = None, doors: Sequence[Door] = (NATIVE,)
+    settings: ApiSettings, *, on_stop: Callable[[StopReport], None] | None = None, doors: Sequence[Door] | None = None
 ) -> Embedded:
     """Open the data directory, publish the notebooks folder, and put the application together.
 
     Args:
         settings: of this process.
         on_stop: told at the end what is left for the next start.
-        doors: those that are open.
+        doors: those that are open; None for those that the settings name.
 
     Raises:
         SetupError: something named in the settings cannot be used, or they would open the server to others by accident.
     """
     keys = _keys(settings)
     folder_path = _folder_path(settings)
+    try:
+        opened = doors_named(settings.doors) if doors is None else doors
+    except UnknownDoorError as error:
+        raise SetupError(str(error)) from error
     try:
         profiles = read_profiles_file(settings.profiles_file)
         data = DataDir(settings.data_dir)
@@ -105,7 +109,7 @@ def build_embedded(
         catalogue: Catalogue = NoFolder() if folder is None else folder
         links = LinkSigner.from_file(settings.link_secret_file or data.link_secret_file, create=settings.link_secret_file is None)
         context = Context(store, backend, validator, profiles, keys, links, settings, catalogue)
-        app = create_app(context, doors, local_only=not keys.required and not settings.allow_anonymous)
+        app = create_app(context, opened, local_only=not keys.required and not settings.allow_anonymous)
     except (StoreUnavailableError, InvalidSecretError) as error:
         validator.close()
         data.close()

@@ -207,7 +207,7 @@ class NotebooksFolder:
         try:
             source = read_source(self._folder, path)
             info = inspect_notebook(source.notebook)
-            bundle = build_bundle(source.name, source.notebook, source.contract, source.assets)
+            bundle = build_bundle(source.name, source.notebook, source.contract, source.assets, path=file)
             if source.contract is not None and self._checked.get(name) != bundle.version:
                 check_contract(source.contract, info, profiles=self._profiles, validator=self._validator)
         except (SourceError, InvalidNotebookError, ContractError) as error:

@@ -18,6 +18,7 @@ from podbook_api.services.errors import (
 from podbook_api.services.publication import Submission, check_submission
 from podbook_api.services.shared_calls import SharedCalls
 from podbook_core.notebook.file import InvalidNotebookError, NotebookInfo, inspect_notebook
+from podbook_core.notebook.identity import name_from_path
 from podbook_core.notebook.versions import UnreadableVersionError, Version, VersionStore
 from podbook_core.store import base as store_base
 from podbook_core.store.base import KeyNotFoundError
@@ -79,6 +80,8 @@ class NotebookService:
         self._versions = VersionStore(context.store)
         self._threads, self._checks = threads, checks
         self._kept: LruCache[tuple[str, str], Published] = LruCache(_KEPT)
+        self._identified: LruCache[str, str] = LruCache(_KEPT)
+        """Names by the id that was asked for: a hint, which is looked at again."""
         self._told: LruCache[Broken, bool] = LruCache(_KEPT)
         self._currents: SharedCalls[str, Published | Broken | None] = SharedCalls(
             lambda name: threads.run(self._current, name), lasts=_POINTER_SECONDS
@@ -95,9 +98,10 @@ class NotebookService:
         """Every published notebook that is not broken and that the caller may see, by name; what cannot be read is left out."""
         return [item for item in await self._all(caller) if isinstance(item, Published)]
 
-    async def _all(self, caller: Caller) -> list[Published | Broken]:
+    async def _all(self, caller: Caller | None) -> list[Published | Broken]:
         broken = self._context.catalogue.broken()
-        names = [name for name in await self._threads.run(self._versions.names) if caller.may_read_notebook(name)]
+        listed = await self._threads.run(self._versions.names)
+        names = [name for name in listed if caller is None or caller.may_read_notebook(name)]
         found = await self._threads.gather([partial(self._current, name) for name in names if name not in broken])
         return [item for item in found if item is not None]
 
@@ -127,6 +131,40 @@ class NotebookService:
             raise NotebookBrokenError(name, found.problem)
         return found
 
+    async def named(self, text: str) -> str | None:
+        """The name of the notebook that answers to a name, to a path (``sub/nested``), or to the ``id`` of a contract, in this order.
+
+        None where none does. Whether the caller may know of it is for the one who asks: notebooks are looked through whoever calls.
+        """
+        name = name_from_path(text)
+        if name is not None and await self._known(name):
+            return name
+        hint = self._identified.get(text)
+        if hint is not None and await self._has_id(hint, text):
+            return hint
+        for item in await self._all(None):
+            if isinstance(item, Published) and item.version.contract.id == text:
+                self._identified.put(text, item.name)
+                return item.name
+        return None
+
+    async def _known(self, name: str) -> bool:
+        """Whether there is such a notebook, broken or not."""
+        if name in self._context.catalogue.broken():
+            return True
+        try:
+            await self._looked_up(name)
+        except NotebookNotFoundError:
+            return False
+        return True
+
+    async def _has_id(self, name: str, text: str) -> bool:
+        try:
+            found = await self._looked_up(name)
+        except NotebookNotFoundError:
+            return False
+        return isinstance(found, Published) and found.version.contract.id == text
+
     async def _looked_up(self, name: str) -> Published | Broken:
         """The current version of a notebook. Raises NotebookNotFoundError when it is not published."""
         if self._context.catalogue.managed(name):
@@ -150,6 +188,11 @@ class NotebookService:
         if isinstance(found, Broken):
             raise NotebookBrokenError(name, found.problem)
         return None if found is None else found.version
+
+    async def stored(self, name: str, version: str | None) -> Version | None:
+        """A version that ran, for what it says of itself; None when it is gone, cannot be read, or is not named."""
+        found = None if version is None else await self._threads.run(self._load, name, version)
+        return found.version if isinstance(found, Published) else None
 
     async def versions(self, caller: Caller, name: str) -> list[StoredVersion]:
         """Every stored version that can be read, newest first.

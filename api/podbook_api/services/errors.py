@@ -160,6 +160,7 @@ class ResultMissingError(NotFoundError):
 
     def __init__(self, execution: NotebookExecution, what: str) -> None:
         super().__init__(f"execution {execution.name} ({execution.status.reason}) has no {what}", execution=execution)
+        self.what = what
 
 
 class RefusedError(ServiceError):

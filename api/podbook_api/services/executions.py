@@ -28,6 +28,7 @@ from podbook_core.results.index import (
 )
 from podbook_core.results.record import Record, RecordStore
 from podbook_core.store.base import StoreUnavailableError
+from podbook_core.text.names import is_execution_name
 from podbook_core.threads import Threads
 
 __all__ = ["ExecutionService", "Filters", "Page"]
@@ -107,6 +108,8 @@ class ExecutionService:
         Raises:
             BackendUnavailableError: the backend is away, and no record tells of an end, which would hold without it.
         """
+        if not is_execution_name(name):
+            return None  # doors take ids as they come: nothing else may become part of an address or a key
         try:
             execution = await self._context.backend.get(name)
         except BackendUnavailableError:

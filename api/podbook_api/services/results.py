@@ -23,15 +23,17 @@ from podbook_core.store.keys import (
     REPORT_FILE,
 )
 from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
+from podbook_core.text.digests import sha256_hex
 from podbook_core.threads import Threads
 
-__all__ = ["ARTIFACTS", "Artifact", "ResultService"]
+__all__ = ["ARTIFACTS", "Artifact", "ResultService", "whole"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
 _PAGES = ("html", "report")
 
 
+_NULL = sha256_hex(b"null")
 _GONE = (KeyNotFoundError, ObjectTooLargeError, PreconditionFailedError)
 """The object is not the one that was recorded."""
 
@@ -42,6 +44,19 @@ class Artifact:
 
     recorded: RecordedObject
     content: bytes | AsyncIterator[bytes]
+
+
+def _saved(record: Record) -> RecordedObject | None:
+    """The output of a run that saved something: of one that did not, null is stored, and cannot be told from a null that was saved."""
+    found = record.find(OUTPUT_FILE)
+    return None if found is None or found.sha256 == _NULL else found
+
+
+async def whole(artifact: Artifact) -> bytes:
+    """All of a result in memory; look at ``recorded.size`` first."""
+    if isinstance(artifact.content, bytes):
+        return artifact.content
+    return b"".join([chunk async for chunk in artifact.content])
 
 
 class ResultService:
@@ -65,6 +80,26 @@ class ResultService:
             raise RunFailedError(execution)
         found = record.find(OUTPUT_FILE)
         return None if found is None else await self._open(execution, found)
+
+    async def saved(self, execution: NotebookExecution) -> Artifact | None:
+        """What the notebook saved, JSON text, also before it failed; None when it saved nothing, or what its contract does not allow.
+
+        Raises:
+            NotFinishedError: it has not ended.
+        """
+        record = await self._record(execution)
+        found = _saved(record)
+        return None if found is None else await self._open(execution, found)
+
+    async def names(self, execution: NotebookExecution) -> frozenset[str]:
+        """Which of output, html, report and notebook an ended execution has.
+
+        Raises:
+            NotFinishedError: it has not ended.
+        """
+        record = await self._record(execution)
+        found = {name for name, file in ARTIFACTS.items() if record.find(file) is not None}
+        return frozenset(found if _saved(record) is None else {"output", *found})
 
     async def artifact(self, execution: NotebookExecution, name: str) -> Artifact:
         """One of :data:`ARTIFACTS`, also of a failed run.

@@ -1,1 +1,1 @@
-"""The ``podbook`` command."""
+"""The ``podbook`` command: one module for each subcommand, and what they share."""

@@ -54,6 +54,9 @@ _PATH = click.Path(path_type=Path)
     "--profiles", "profiles_file", type=_PATH, metavar="FILE", help="JSON file of profiles: time and memory limits to choose from."
 )
 @click.option("--retention-days", type=int, metavar="N", help="Days that ended executions are kept.  [0: always]")
+@click.option(
+    "--door", "doors", multiple=True, metavar="NAME", help="Open this door; may be repeated.  [all that do not take over /]"
+)
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--access-log", is_flag=True, help="Log every request.")
 def serve(*, access_log: bool, **options: Any) -> int:
@@ -63,7 +66,7 @@ def serve(*, access_log: bool, **options: Any) -> int:
     where it was.
     """
     try:
-        settings = _settings({name: value for name, value in options.items() if value is not None})
+        settings = _settings({name: value for name, value in options.items() if value not in (None, ())})
         _log_to_stderr(settings.log_level)
         with (
             contextlib.closing(_listen(settings.host, settings.port)) as listener,

@@ -8,6 +8,6 @@ __all__ = ["NbSchemaBase"]
 class NbSchemaBase(BaseModel):
     """A pydantic model. Instances can be saved with ``save_output``.
 
-    jupyrest also turns parameters into instances of registered models; here parameters stay what JSON makes of them: lists
-    and dicts. ``Model.model_validate(parameter)`` makes the instance.
+    A parameter whose schema has the name of such a class as its ``title``, as that of a model in ``models/`` has, comes as an instance,
+    where the class is defined in the cell tagged ``parameters`` or above it.
     """

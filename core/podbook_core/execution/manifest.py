@@ -12,7 +12,7 @@ from typing import Any
 
 from podbook_core.execution.reasons import INTERRUPTED, REASONS, Reason
 
-__all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "Pages", "StoredFile"]
+__all__ = ["AttemptManifest", "CellError", "InvalidManifestError", "OutputCheck", "Pages", "StoredFile"]
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_MESSAGE = 1024
@@ -59,6 +59,15 @@ class Pages:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputCheck:
+    """Whether the output keeps its contract, where one that does not is reported and fails nothing."""
+
+    valid: bool
+    message: str = ""
+    """What is wrong with it, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptManifest:
     """The result of one attempt. Times are RFC 3339 in UTC, by the runner's clock: for people, not for decisions."""
 
@@ -77,6 +86,8 @@ class AttemptManifest:
     runner_version: str
     pages: Pages | None = None
     """None where no page was asked for, none was tried, or a runner before 0.2 wrote the manifest."""
+    output: OutputCheck | None = None
+    """None where an output that breaks its contract fails the run, and where there is no contract."""
 
     def file(self, name: str) -> StoredFile | None:
         """The file of that name, if the attempt wrote it."""
@@ -108,6 +119,8 @@ class AttemptManifest:
         }
         if self.pages is not None:
             document["pages"] = {"rendered": self.pages.rendered, "message": self.pages.message}
+        if self.output is not None:
+            document["output"] = {"valid": self.output.valid, "message": self.output.message}
         return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
     @classmethod
@@ -146,6 +159,7 @@ class AttemptManifest:
             files=tuple(_stored_file(item) for item in files),
             runner_version=_text(raw, "runnerVersion", 64),
             pages=None if raw.get("pages") is None else _pages(_mapping(raw, "pages")),
+            output=None if raw.get("output") is None else _output_check(_mapping(raw, "output")),
         )
 
 
@@ -193,6 +207,13 @@ def _pages(raw: Mapping[str, Any]) -> Pages:
     if not isinstance(rendered, bool):
         raise InvalidManifestError("pages.rendered must be true or false")
     return Pages(rendered, _text(raw, "message", MAX_MESSAGE))
+
+
+def _output_check(raw: Mapping[str, Any]) -> OutputCheck:
+    valid = raw.get("valid")
+    if not isinstance(valid, bool):
+        raise InvalidManifestError("output.valid must be true or false")
+    return OutputCheck(valid, _text(raw, "message", MAX_MESSAGE))
 
 
 def _cell_error(raw: Mapping[str, Any]) -> CellError:

@@ -5,6 +5,7 @@ Kubernetes API conventions; times are RFC 3339 in UTC.
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
@@ -105,11 +106,25 @@ class InputFile(Document):
     media_type: Annotated[str, Field(max_length=128, description="Media type as sent by the caller.")] = "application/octet-stream"
 
 
+class OnViolation(StrEnum):
+    """What an output that breaks its contract means."""
+
+    FAIL = "Fail"
+    REPORT = "Report"
+
+
 class Outputs(Document):
-    """Which renderings are made of the executed notebook."""
+    """What is made of the executed notebook, and of an output that breaks its contract."""
 
     html: Annotated[bool, Field(description="Render the notebook as HTML.")] = True
     report: Annotated[bool, Field(description="Render the HTML without inputs as well.")] = True
+    violation: Annotated[
+        OnViolation | None,
+        Field(
+            description="What an output that breaks its contract means: `Fail`, as when absent, ends the run as InvalidOutput; with "
+            "`Report` it succeeds, the output is served, and the condition OutputValid is False."
+        ),
+    ] = None
 
 
 class Spec(Document):

@@ -87,6 +87,8 @@ class Task:
     max_files_bytes: int = 1024 * 1024 * 1024
     """Largest sum of the files in ``$PODBOOK_OUTPUT_DIR``."""
     max_files: int = 1000
+    report_violation: bool = False
+    """Whether an output that breaks its contract is reported in the manifest, and fails nothing; written only when it is."""
     requires: tuple[str, ...] = ()
     """Features that a runner must know to run this task as it is meant; written only when there are some."""
 
@@ -95,6 +97,8 @@ class Task:
         raw = asdict(self)
         if not self.requires:
             del raw["requires"]
+        if not self.report_violation:
+            del raw["report_violation"]
         return json.dumps(raw, ensure_ascii=False).encode()
 
     @classmethod

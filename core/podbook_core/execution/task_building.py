@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from podbook_core.execution.model import NotebookExecution
+from podbook_core.execution.model import NotebookExecution, OnViolation
 from podbook_core.execution.task import Destination, InputSource, Source, Task
 from podbook_core.notebook.versions import Version
 from podbook_core.store.keys import attempts_prefix, input_key
@@ -62,4 +62,5 @@ def build_task(
         html=spec.outputs.html,
         report=spec.outputs.report,
         memory_limit_bytes=memory_limit_bytes,
+        report_violation=spec.outputs.violation is OnViolation.REPORT,
     )

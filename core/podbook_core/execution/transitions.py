@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from podbook_core.execution.manifest import AttemptManifest, Pages
+from podbook_core.execution.manifest import AttemptManifest, OutputCheck, Pages
 from podbook_core.execution.model import Condition, ErrorInfo, NotebookExecution, Progress, Resolved, Results, Status
 from podbook_core.execution.progress import MAX_CELLS
 from podbook_core.execution.reasons import Phase, Reason, is_terminal, phase_of
@@ -38,6 +38,8 @@ class Change:
     error: ErrorInfo | None = None
     pages: Pages | None = None
     """Whether the HTML pages were rendered; told by the condition ``PagesRendered``."""
+    output: OutputCheck | None = None
+    """Whether the output keeps its contract, where that fails nothing; told by the condition ``OutputValid``."""
 
 
 def change_at_end(end: End, manifest: AttemptManifest | None) -> Change:
@@ -47,7 +49,7 @@ def change_at_end(end: End, manifest: AttemptManifest | None) -> Change:
     total = min(manifest.cells_total, MAX_CELLS)
     # A notebook could have written the manifest: more than all is all. Without cells the run never came to them.
     progress = Progress(completed=min(manifest.cells_completed, total), total=total) if total else None
-    return Change(end.reason, end.message, error=end.error, progress=progress, pages=manifest.pages)
+    return Change(end.reason, end.message, error=end.error, progress=progress, pages=manifest.pages, output=manifest.output)
 
 
 def change_of_progress(progress: Progress) -> Change:
@@ -90,7 +92,7 @@ def advance(status: Status, change: Change, *, generation: int | None, now: date
             "error": change.error if terminal else None,
         }
     )
-    return updated.model_copy(update={"conditions": _conditions(status, updated, now, pages=change.pages)})
+    return updated.model_copy(update={"conditions": _conditions(status, updated, now, pages=change.pages, output=change.output)})
 
 
 def advanced(execution: NotebookExecution, change: Change, now: datetime) -> NotebookExecution:
@@ -116,7 +118,13 @@ def mark_stored(status: Status, results: Results, *, now: datetime) -> Status:
 
 
 def _conditions(
-    before: Status, after: Status, now: datetime, *, stored: bool = False, pages: Pages | None = None
+    before: Status,
+    after: Status,
+    now: datetime,
+    *,
+    stored: bool = False,
+    pages: Pages | None = None,
+    output: OutputCheck | None = None,
 ) -> list[Condition]:
     reason, started = after.reason, after.start_time is not None
     stored = stored or before.results_stored
@@ -143,17 +151,26 @@ def _conditions(
                 }
             )
         )
-    told = _pages_condition(pages, after, now) if pages is not None else before.condition("PagesRendered")
-    return conditions if told is None else [*conditions, told]
+    told = (
+        before.condition("PagesRendered")
+        if pages is None
+        else _extra_condition("PagesRendered", pages.rendered, ("Rendered", str(Reason.RENDER_FAILED)), pages.message, after, now),
+        before.condition("OutputValid")
+        if output is None
+        else _extra_condition("OutputValid", output.valid, ("Valid", str(Reason.INVALID_OUTPUT)), output.message, after, now),
+    )
+    return [*conditions, *(item for item in told if item is not None)]
 
 
-def _pages_condition(pages: Pages, after: Status, now: datetime) -> Condition:
-    """Whether the HTML pages were rendered. It withholds nothing else: what the cells gave is served whatever became of the pages."""
+def _extra_condition(  # noqa: PLR0917 - all of them are its content
+    kind: str, holds: bool, reasons: tuple[str, str], message: str, after: Status, now: datetime
+) -> Condition:
+    """A condition about results that withholds nothing: what the cells gave is served whatever it says."""
     return Condition(
-        type="PagesRendered",
-        status="True" if pages.rendered else "False",
-        reason="Rendered" if pages.rendered else str(Reason.RENDER_FAILED),
-        message=clip(pages.message, _PAGES_MESSAGE_LIMIT),
+        type=kind,
+        status="True" if holds else "False",
+        reason=reasons[0] if holds else reasons[1],
+        message=clip(message, _PAGES_MESSAGE_LIMIT),
         last_transition_time=now,
         observed_generation=after.observed_generation,
     )

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from podbook_core.text import strict_json
 from podbook_core.text.json_depth import MAX_FILE_NESTING
-from podbook_core.text.json_pointer import escape, unescape
+from podbook_core.text.json_pointer import escape
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
+from podbook_core.text.schema_keywords import LITERALS, SCHEMA_MAPS
+from podbook_core.text.schema_references import NOTHING, target_of
 from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "ContractError", "parse_contract", "read_contract"]
@@ -30,8 +31,6 @@ _DRAFTS = {
 }
 _MODEL_SCHEME = "nbschema://"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_LITERALS = ("const", "enum", "default", "examples", "required", "type")
 _MAX_DEPTH = 64
 
 
@@ -200,7 +199,9 @@ def _schema(raw: Mapping[str, Any], key: str, models: Callable[[str], bytes | No
                 raise ContractError(place, f"has the name of the model nbschema://{name}; give it another one")
         walked["definitions"] = {**taken, **inlined}
     for pointer, place in walker.references:
-        if pointer != "#" and not (_resolves(walked, pointer) if pointer.startswith("#/") else pointer[1:] in walker.anchors):
+        if pointer != "#" and not (
+            target_of(walked, pointer) is not NOTHING if pointer.startswith("#/") else pointer[1:] in walker.anchors
+        ):
             raise ContractError(place, f"refers to {pointer}, which does not exist in this schema")
     return walked
 
@@ -240,12 +241,12 @@ class _Walker:
                 if depth > 0:
                     raise ContractError(at, "is not supported below the root of a schema; use $defs and local references")
                 # The root's $id would only give relative references something to be relative to.
-            elif key in _LITERALS:
+            elif key in LITERALS:
                 copy[key] = inner
             elif key in ("$anchor", "$dynamicAnchor") and isinstance(inner, str):
                 self.anchors.add(inner)
                 copy[key] = inner
-            elif key in _SCHEMA_MAPS and isinstance(inner, dict):
+            elif key in SCHEMA_MAPS and isinstance(inner, dict):
                 copy[key] = {name: self.schema(item, f"{at}/{escape(name)}", root, depth + 1) for name, item in inner.items()}
             else:
                 copy[key] = self.schema(inner, at, root, depth + 1)
@@ -276,16 +277,3 @@ class _Walker:
             self._known.add(name)
             self._waiting[name] = ({key: inner for key, inner in content.items() if key not in ("$schema", "$id")}, inside)
         return f"#/definitions/{name}"
-
-
-def _resolves(root: Any, pointer: str) -> bool:
-    node = root
-    for part in pointer[2:].split("/"):
-        token = unescape(unquote(part))
-        if isinstance(node, dict) and token in node:
-            node = node[token]
-        elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):
-            node = node[int(token)]
-        else:
-            return False
-    return True

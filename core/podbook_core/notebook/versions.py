@@ -72,6 +72,8 @@ class Bundle:
     manifest: Mapping[str, Any]
     language: str | None = None
     """Language of the notebook's cells in lower case; None where the file cannot be understood."""
+    path: str | None = None
+    """Where the file lay below its notebooks folder, with slashes; None where it did not come from one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Version:
     asset_paths: tuple[str, ...]
     language: str | None = None
     """Language of the notebook's cells in lower case; None in versions published before 0.2, which did not keep it."""
+    path: str | None = None
+    """Where the file lay below its notebooks folder, with slashes (``sub/nested.ipynb``); None where that is not known."""
 
     @property
     def prefix(self) -> str:
@@ -104,8 +108,10 @@ class Pointer:
     etag: str
 
 
-def build_bundle(name: str, notebook: bytes, contract: Contract | None, assets: Sequence[Asset]) -> Bundle:
-    """Put checked parts together. Pure: the same parts give the same bytes and the same version."""
+def build_bundle(
+    name: str, notebook: bytes, contract: Contract | None, assets: Sequence[Asset], *, path: str | None = None
+) -> Bundle:
+    """Put checked parts together. Pure: the same parts give the same bytes and the same version, wherever the file lay."""
     document = None if contract is None else json.dumps(contract.document(), ensure_ascii=False, indent=1, sort_keys=True).encode()
     tar = _tar(assets) if assets else None
     manifest = {
@@ -123,7 +129,7 @@ def build_bundle(name: str, notebook: bytes, contract: Contract | None, assets: 
         language = inspect_notebook(notebook).language
     except InvalidNotebookError:
         language = None
-    return Bundle(name, digest_json(manifest), notebook, document, tar, manifest, language)
+    return Bundle(name, digest_json(manifest), notebook, document, tar, manifest, language, path)
 
 
 def _sorted(assets: Sequence[Asset]) -> list[Asset]:
@@ -164,6 +170,7 @@ class VersionStore:
         published = {
             **bundle.manifest,
             "language": bundle.language,
+            **({} if bundle.path is None else {"path": bundle.path}),
             "published": rfc3339(now, milliseconds=False),
         }
         key, data = prefix + "manifest.json", json.dumps(published, indent=1).encode()
@@ -274,6 +281,7 @@ class VersionStore:
             assets_sha256=assets.get("sha256"),
             asset_paths=tuple(item["path"] for item in assets.get("files", ())),
             language=raw["language"] if isinstance(raw.get("language"), str) else None,
+            path=raw["path"] if isinstance(raw.get("path"), str) else None,
         )
 
     def _manifest(self, key: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 from referencing import Registry
@@ -58,7 +58,16 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
             not named and not _is_valid(Draft202012Validator, schema) and _is_valid(Draft7Validator, schema)
         ):
             kind = Draft7Validator
-    return kind(schema, registry=registry, format_checker=kind.FORMAT_CHECKER)  # type: ignore[no-any-return,arg-type,call-arg,unused-ignore]
+    return kind(schema, registry=registry, format_checker=_formats(kind))  # type: ignore[no-any-return,arg-type,call-arg,unused-ignore]
+
+
+def _formats(kind: type[Validator]) -> FormatChecker:
+    """The draft's formats, but for ``date-time``: one without an offset is taken as well, as pydantic takes it from models."""
+    checker = FormatChecker(())
+    known = kind.FORMAT_CHECKER.checkers
+    strict, raises = known["date-time"]
+    checker.checkers = {**known, "date-time": (lambda value: strict(value) or strict(f"{value}Z"), raises)}
+    return checker
 
 
 def find_violations(schema: Mapping[str, Any] | bool | Validator, value: Any) -> list[Violation]:

@@ -33,6 +33,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- $root := index . 0 -}}
 {{- with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 podbook-{{ index . 1 }}:{{ $root.Values.image.tag | default $root.Chart.AppVersion }}
+{{- with get $root.Values.image.digests (index . 1) }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{- define "podbook.pullSecrets" -}}

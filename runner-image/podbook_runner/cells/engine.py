@@ -5,6 +5,7 @@ Imported only after the kernel has started: papermill and its dependencies take 
 
 import asyncio
 import contextlib
+import json
 import logging
 import sys
 import time
@@ -19,6 +20,7 @@ from nbformat.v4 import new_output
 
 from podbook_core.execution.manifest import CellError
 from podbook_core.execution.reasons import INTERRUPTED, Reason
+from podbook_core.notebook.injection import classes_before_parameters, parameters_source, typed_parameters
 from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
 from podbook_runner.cells.log import RunLog
 from podbook_runner.cells.mime_bundle import valid_bundle
@@ -34,6 +36,7 @@ with imported_late("requests"):
     from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
     from papermill.exceptions import PapermillException, PapermillExecutionError
     from papermill.execute import execute_notebook, remove_error_markers
+    from papermill.translators import PythonTranslator, papermill_translators
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -110,19 +113,32 @@ class _PodbookEngine(Engine):  # type: ignore[misc,unused-ignore]
         asyncio.run(_run(execution, nb_man, places))
 
 
-def execute(execution: Execution, notebook: Path, parameters: Mapping[str, Any]) -> Outcome:
+class _PythonCell(PythonTranslator):
+    """papermill's door for those who write the cell with the parameters."""
+
+    @classmethod
+    @override
+    def codify(cls, parameters: Mapping[str, Any], comment: str = "Parameters") -> str:  # type: ignore[override,unused-ignore]
+        return parameters_source(parameters, comment=comment)
+
+
+def execute(execution: Execution, notebook: Path, parameters: Mapping[str, Any], *, schema: Any = None) -> Outcome:
     """Run the cells of a notebook and say how that ended. What ran is in ``execution.notebook``.
 
     Args:
         execution: the kernel and everything that watches it.
         notebook: a path relative to the current directory: papermill formats paths with the parameters and records them.
         parameters: go into the cell after the one tagged ``parameters``, or on top.
+        schema: the contract's of the input, for parameters that become instances of classes of the notebook.
 
     Raises:
         AttemptError: ``InvalidNotebook``: papermill cannot read it, or cannot write parameters in its language.
     """
     _listen(execution.log)
     papermill_engines.register(_ENGINE, _PodbookEngine)  # type: ignore[no-untyped-call]
+    papermill_translators.register("python", _PythonCell)  # type: ignore[no-untyped-call]
+    if (execution.kernel.spec.language or "").lower() == "python" and isinstance(schema, Mapping):
+        parameters = typed_parameters(parameters, schema, classes_before_parameters(_cells(notebook)))
     try:
         execute_notebook(  # type: ignore[no-untyped-call]
             str(notebook),
@@ -145,6 +161,12 @@ def execute(execution: Execution, notebook: Path, parameters: Mapping[str, Any])
     if outcome is None or execution.notebook is None:
         raise RuntimeError("papermill returned without having run its engine")
     return _finish(execution, execution.notebook, outcome)
+
+
+def _cells(notebook: Path) -> list[Mapping[str, Any]]:
+    """The cells of a notebook file that was parsed before."""
+    found = json.loads(notebook.read_bytes())
+    return [cell for cell in found.get("cells", ()) if isinstance(cell, dict)]
 
 
 async def _run(execution: Execution, manager: NotebookExecutionManager, places: Sequence[int | None]) -> None:

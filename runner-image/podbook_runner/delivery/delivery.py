@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podbook_core.execution.manifest import MAX_MESSAGE, CellError, Pages
+from podbook_core.execution.manifest import MAX_MESSAGE, CellError, OutputCheck, Pages
 from podbook_core.execution.progress import progress_json
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
@@ -158,11 +158,25 @@ class Delivery:
         try:
             value, encoded = parse_output(text if text is None else self.redactor.text(text), self.task.max_output_bytes)
             if outcome.succeeded:
-                self._check_output(text is not None, value)
+                self._judge_output(text is not None, value)
         except AttemptError as error:
             return self._unless_failed(outcome, error)
         self.results.output(encoded)
         return outcome
+
+    def _judge_output(self, saved: bool, value: Any) -> None:
+        """Check the output; what is wrong with it fails the run, or is only told where the task says so."""
+        try:
+            self._check_output(saved, value)
+        except AttemptError as error:
+            if not self.task.report_violation:
+                raise
+            self.log.line(error.message)
+            message = Outcome(error.reason, self.redactor.text(error.message)).clipped().message
+            self.results.checked = OutputCheck(valid=False, message=message)
+        else:
+            if self.task.report_violation and self.schema is not None:
+                self.results.checked = OutputCheck(valid=True)
 
     def _check_output(self, saved: bool, value: Any) -> None:
         if self.schema is None or self.schema is True:

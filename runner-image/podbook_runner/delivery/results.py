@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import podbook_core
-from podbook_core.execution.manifest import AttemptManifest, Pages, StoredFile
+from podbook_core.execution.manifest import AttemptManifest, OutputCheck, Pages, StoredFile
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
 from podbook_core.store import keys
@@ -58,6 +58,8 @@ class Results:
     clock: Clock
     files: dict[str, StoredFile] = field(default_factory=dict)
     """What is stored, by name."""
+    checked: OutputCheck | None = None
+    """What the manifest says of the output's contract."""
 
     def notebook(self, content: bytes | Path) -> None:
         """Store the executed notebook."""
@@ -104,6 +106,7 @@ class Results:
             files=tuple(sorted(self.files.values(), key=lambda file: file.name)),
             runner_version=podbook_core.__version__,
             pages=pages,
+            output=self.checked,
         )
         self.publisher.put(keys.RESULT_FILE, document.to_json(), _JSON, self.deadline)
 

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from podbook_api.auth.links import MAX_LINK_SECONDS
 from podbook_api.doors.native.paths import execution_path, notebook_links
-from podbook_api.doors.options import ExecutionOptions, Resource
+from podbook_api.doors.requests.options import ExecutionOptions, Resource
 from podbook_api.services.catalogue import Broken, Published
 from podbook_core.execution.model import NotebookExecution, Resolved, Spec, Status
 from podbook_core.store.keys import FILES_FOLDER
@@ -189,8 +189,8 @@ def execution_document(execution: NotebookExecution, *, parameters: bool = True)
     }
 
 
-def notebook_resource(found: Published | Broken) -> NotebookResource:
-    """A notebook as callers see it: what it takes and gives, or why it cannot be served."""
+def notebook_resource(found: Published | Broken, *, clash: str | None = None) -> NotebookResource:
+    """A notebook as callers see it: what it takes and gives, or why it cannot be served. ``clash`` is a further warning."""
     if isinstance(found, Broken):
         return NotebookResource(
             name=found.name, status="broken", message=found.problem, links={"self": notebook_links(found.name)["self"]}
@@ -207,7 +207,7 @@ def notebook_resource(found: Published | Broken) -> NotebookResource:
         description=contract.description,
         kernel=info.kernel if info else None,
         code_cells=info.code_cells if info else None,
-        warnings=list(info.warnings) if info else [],
+        warnings=[*(info.warnings if info else ()), *([clash] if clash else ())],
         profile=contract.profile,
         timeout_seconds=contract.timeout_seconds,
         assets=list(version.asset_paths),

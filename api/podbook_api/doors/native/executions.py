@@ -9,8 +9,6 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError, WithJsonSchema
 
 from podbook_api.auth.keys import Caller
-from podbook_api.doors.bodies import RunBody, invalid_body, is_json, read_json, read_run_body
-from podbook_api.doors.body_stream import media_type_of
 from podbook_api.doors.dependencies import (
     CallerDep,
     ExecutionId,
@@ -25,6 +23,8 @@ from podbook_api.doors.native.documents import CreateExecution, DryRun, Executio
 from podbook_api.doors.native.openapi import form_content
 from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.problems import Code, FieldError, ProblemError
+from podbook_api.doors.requests.bodies import RunBody, invalid_body, is_json, read_json, read_run_body
+from podbook_api.doors.requests.body_stream import media_type_of
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest, Creation
 from podbook_api.services.executions import Filters

@@ -6,16 +6,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
-from podbook_api.doors.bodies import is_json
-from podbook_api.doors.body_stream import limits_of, media_type_of, read_body
 from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures, unread
-from podbook_api.doors.forms import form_parts
 from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionEntry, VersionList, notebook_resource
-from podbook_api.doors.native.openapi import notebook_schema, one_notebook
+from podbook_api.doors.native.openapi import one_notebook
 from podbook_api.doors.native.paths import PREFIX
+from podbook_api.doors.openapi import NotebookSchema
 from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.doors.requests.bodies import is_json
+from podbook_api.doors.requests.body_stream import limits_of, media_type_of, read_body
+from podbook_api.doors.requests.forms import form_parts
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.publication import Submission
+from podbook_core.notebook.identity import clashing_ids
 from podbook_core.notebook.versions import Asset
 
 __all__ = ["notebook_etag", "router"]
@@ -63,7 +65,8 @@ _PUBLISH_BODY: dict[str, Any] = {
 async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
     """List every notebook the caller may see, with what it takes and gives; broken ones say why."""
     items = await parts.notebooks.listing(caller)
-    return JSONResponse({"items": [_document(item) for item in items]})
+    clashes = clashing_ids([item.version for item in items if isinstance(item, Published)])
+    return JSONResponse({"items": [_document(item, clash=clashes.get(item.name)) for item in items]})
 
 
 def notebook_etag(version: str) -> str:
@@ -71,8 +74,8 @@ def notebook_etag(version: str) -> str:
     return f'"{version}"'
 
 
-def _document(found: Published | Broken) -> dict[str, Any]:
-    return notebook_resource(found).model_dump(mode="json", by_alias=True, exclude_none=True)
+def _document(found: Published | Broken, *, clash: str | None = None) -> dict[str, Any]:
+    return notebook_resource(found, clash=clash).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @router.get(
@@ -217,5 +220,5 @@ async def list_versions(notebook: NotebookName, caller: CallerDep, parts: Servic
 async def get_notebook_openapi(notebook: NotebookName, caller: CallerDep, parts: ServicesDep, documents: DocumentsDep) -> Response:
     """Read the OpenAPI document of one notebook: how to call it, and how to read its executions."""
     await parts.notebooks.look(caller, notebook)
-    schema = notebook_schema(await parts.notebooks.current(notebook))
+    schema = NotebookSchema.of(await parts.notebooks.current(notebook))
     return Response(documents.of(schema, partial(one_notebook, schema)), media_type="application/json")

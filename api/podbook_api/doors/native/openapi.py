@@ -1,19 +1,17 @@
 """This door's part of the OpenAPI document: one typed operation for every notebook, from its contract. Pure."""
 
 import copy
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from podbook_api.doors.native.documents import CreateExecution, LinkRequest
-from podbook_api.doors.openapi import SCHEMA_PREFIX, NotebookSchema, pascal, referenced, schema_components, slug_of
-from podbook_api.doors.options import ExecutionOptions
+from podbook_api.doors.openapi import SCHEMA_PREFIX, NotebookSchema, referenced
 from podbook_api.doors.problems import Problem
-from podbook_api.services.catalogue import Published
+from podbook_api.doors.requests.options import ExecutionOptions
 
-__all__ = ["complete", "form_content", "notebook_schema", "one_notebook"]
+__all__ = ["complete", "form_content", "one_notebook"]
 
 GENERIC_RUN = "/v1/run/{notebook}"
 
@@ -23,19 +21,8 @@ def complete(document: dict[str, Any], notebooks: Sequence[NotebookSchema]) -> N
     schemas = document["components"]["schemas"]
     schemas.update(_own_schemas())
     generic = document["paths"].pop(GENERIC_RUN)["post"]
-    slugs = _unique_slugs([item.name for item in notebooks])
     for item in notebooks:
-        prefix = pascal(slugs[item.name])
-        for kind, schema in (("Input", item.input), ("Output", item.output)):
-            schemas.update(schema_components(f"{prefix}{kind}", schema, taken=schemas))
-        document["paths"][f"/v1/run/{item.name}"] = {"post": _operation(generic, item, slugs[item.name], prefix)}
-
-
-def notebook_schema(published: Published) -> NotebookSchema:
-    """What the document needs of a published notebook."""
-    version, contract = published.version, published.version.contract
-    title = contract.title or (published.info.title if published.info else None)
-    return NotebookSchema(version.name, version.version, title, contract.description, contract.input, contract.output)
+        document["paths"][f"/v1/run/{item.name}"] = {"post": _operation(generic, item)}
 
 
 def one_notebook(notebook: NotebookSchema, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,22 +52,22 @@ def _own_schemas() -> dict[str, Any]:
     return found
 
 
-def _operation(generic: Mapping[str, Any], item: NotebookSchema, slug: str, prefix: str) -> dict[str, Any]:
+def _operation(generic: Mapping[str, Any], item: NotebookSchema) -> dict[str, Any]:
     operation = copy.deepcopy(dict(generic))
-    operation["operationId"] = f"run_{slug}"
+    operation["operationId"] = f"run_{item.slug}"
     operation["summary"] = item.title or item.name
     operation["description"] = item.description or f"Run the notebook {item.name} and return its output."
     operation["parameters"] = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "header"]
     operation["requestBody"] = {
         "required": True,
         "content": {
-            "application/json": {"schema": {"$ref": f"{SCHEMA_PREFIX}{prefix}Input"}},
-            "multipart/form-data": form_content({"$ref": f"{SCHEMA_PREFIX}{prefix}Input"}),
+            "application/json": {"schema": {"$ref": f"{SCHEMA_PREFIX}{item.component}Input"}},
+            "multipart/form-data": form_content({"$ref": f"{SCHEMA_PREFIX}{item.component}Input"}),
         },
     }
     operation["responses"]["200"] = {
         "description": "The notebook's output",
-        "content": {"application/json": {"schema": {"$ref": f"{SCHEMA_PREFIX}{prefix}Output"}}},
+        "content": {"application/json": {"schema": {"$ref": f"{SCHEMA_PREFIX}{item.component}Output"}}},
     }
     return operation
 
@@ -98,13 +85,4 @@ def form_content(parameters: Mapping[str, Any]) -> dict[str, Any]:
             },
         },
         "encoding": {name: {"contentType": "application/json"} for name in ("parameters", "options")},
-    }
-
-
-def _unique_slugs(names: Sequence[str]) -> dict[str, str]:
-    """A slug for each name; names that share one get a piece of their hash, whichever others there are."""
-    slugs = {name: slug_of(name) for name in names}
-    shared = {slug for slug in slugs.values() if list(slugs.values()).count(slug) > 1}
-    return {
-        name: f"{slug}_{hashlib.sha256(name.encode()).hexdigest()[:6]}" if slug in shared else slug for name, slug in slugs.items()
     }

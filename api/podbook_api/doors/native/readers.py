@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from podbook_api.auth.keys import Caller
-from podbook_api.doors.credentials import presented
 from podbook_api.doors.dependencies import ExecutionId, ServicesDep
 from podbook_api.doors.door import entry_of
 from podbook_api.doors.native.paths import linked_artifact
+from podbook_api.doors.requests.credentials import presented
 from podbook_api.services.access import Access
 
 __all__ = ["AccessDep", "ReaderDep"]

@@ -1,92 +1,32 @@
 """What an execution left, and how it is followed."""
 
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from podbook_api.doors.bodies import invalid_body, read_json
-from podbook_api.doors.dependencies import CallerDep, ExecutionId, ServicesDep, failures, unread
-from podbook_api.doors.event_stream import EventStream
+from podbook_api.doors.answers.artifacts import HTML, JSON_OUTPUT, PRIVATE, output_response, read_artifact
+from podbook_api.doors.answers.event_stream import EventStream
+from podbook_api.doors.dependencies import CallerDep, ExecutionId, ServicesDep, failures
 from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
 from podbook_api.doors.native.paths import execution_path, link_url
 from podbook_api.doors.native.readers import AccessDep, ReaderDep
 from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.doors.requests.bodies import invalid_body, read_json
 from podbook_api.services.following import State, state_id
-from podbook_api.services.results import Artifact
 from podbook_core.store.keys import FILES_FOLDER
 
-__all__ = ["SANDBOX", "artifact_response", "output_response", "router"]
+__all__ = ["router"]
 
 router = APIRouter(prefix="/v1/executions/{execution_id}", tags=["results"])
 
-SANDBOX = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:"
-)
-"""Content-Security-Policy of everything a notebook made: it may run scripts that came with it, and reach nothing."""
-_PRIVATE = "private, no-cache"
-_OUTPUT = {"media_type": "application/json", "disposition": "inline"}
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified since If-None-Match"}}
 
 
 def _binary(media_type: str) -> dict[str, Any]:
     return {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
-
-
-def artifact_response(artifact: Artifact, *, media_type: str | None = None, disposition: str | None = None) -> Response:
-    """A result as a response: untrusted, so sandboxed and never sniffed; files are for saving unless the caller says otherwise."""
-    recorded = artifact.recorded
-    filename = recorded.name.rpartition("/")[2]
-    headers = {
-        "Content-Security-Policy": SANDBOX,
-        "Content-Disposition": disposition or f"attachment; filename*=UTF-8''{quote(filename)}",
-        "Cache-Control": _PRIVATE,
-        "ETag": _etag(artifact),
-    }
-    kind = media_type or recorded.media_type
-    if isinstance(artifact.content, bytes):
-        response = Response(artifact.content, headers=headers)
-    else:
-        headers["Content-Length"] = str(recorded.size)
-        response = StreamingResponse(artifact.content, headers=headers)
-    # Set by hand, so that nothing is added to what the record says.
-    response.headers["Content-Type"] = kind if kind.isascii() and kind.isprintable() else "application/octet-stream"
-    return response
-
-
-async def read_artifact(
-    request: Request, artifact: Artifact, *, media_type: str | None = None, disposition: str | None = None
-) -> Response:
-    """A result as the answer to a request to read it, unless the request's own conditions say that it need not be sent.
-
-    Raises:
-        ProblemError: 412.
-    """
-    kept = False
-    try:
-        answer = unread(request, _etag(artifact), _PRIVATE)
-        kept = answer is None
-        return answer or artifact_response(artifact, media_type=media_type, disposition=disposition)
-    finally:
-        if not kept and isinstance(artifact.content, AsyncGenerator):
-            # Only a generator that has begun gives back what it holds when it is closed.
-            await anext(artifact.content, b"")
-            await artifact.content.aclose()
-
-
-def _etag(artifact: Artifact) -> str:
-    return f'"{artifact.recorded.sha256}"'
-
-
-def output_response(output: Artifact | None) -> Response:
-    """The output of a run that succeeded; null when the notebook saved none."""
-    if output is None:
-        return Response(b"null", media_type="application/json", headers={"Cache-Control": _PRIVATE})
-    return artifact_response(output, **_OUTPUT)
 
 
 @router.get(
@@ -104,7 +44,7 @@ async def get_output(execution_id: ExecutionId, request: Request, caller: Reader
     """Read what the notebook saved with save_output; of a failed run, why it failed."""
     execution = await parts.executions.find(caller, execution_id)
     output = await parts.results.output(execution)
-    return output_response(None) if output is None else await read_artifact(request, output, **_OUTPUT)
+    return output_response(None) if output is None else await read_artifact(request, output, **JSON_OUTPUT)
 
 
 @router.get(
@@ -117,9 +57,7 @@ async def get_output(execution_id: ExecutionId, request: Request, caller: Reader
 async def get_html(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook as HTML, also of a failed run. It is untrusted, and comes sandboxed."""
     execution = await parts.executions.find(caller, execution_id)
-    return await read_artifact(
-        request, await parts.results.artifact(execution, "html"), media_type="text/html; charset=utf-8", disposition="inline"
-    )
+    return await read_artifact(request, await parts.results.artifact(execution, "html"), **HTML)
 
 
 @router.get(
@@ -136,9 +74,7 @@ async def get_html(execution_id: ExecutionId, request: Request, caller: ReaderDe
 async def get_report(execution_id: ExecutionId, request: Request, caller: ReaderDep, parts: ServicesDep) -> Response:
     """Read the executed notebook as HTML without code cells' inputs."""
     execution = await parts.executions.find(caller, execution_id)
-    return await read_artifact(
-        request, await parts.results.artifact(execution, "report"), media_type="text/html; charset=utf-8", disposition="inline"
-    )
+    return await read_artifact(request, await parts.results.artifact(execution, "report"), **HTML)
 
 
 @router.get(
@@ -179,7 +115,7 @@ async def get_logs(execution_id: ExecutionId, request: Request, caller: ReaderDe
     execution = await parts.executions.find(caller, execution_id)
     text = await parts.results.log(execution)
     if isinstance(text, bytes):
-        return Response(text, media_type="text/plain", headers={"Cache-Control": _PRIVATE})
+        return Response(text, media_type="text/plain", headers={"Cache-Control": PRIVATE})
     return await read_artifact(request, text, media_type="text/plain; charset=utf-8", disposition="inline")
 
 

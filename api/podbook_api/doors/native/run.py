@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from podbook_api.doors.bodies import read_run_body
+from podbook_api.doors.answers.artifacts import artifact_response, output_response
 from podbook_api.doors.dependencies import CallerDep, IdempotencyKey, NotebookName, PreferredWait, ServicesDep, failures
 from podbook_api.doors.native.documents import ExecutionResource
 from podbook_api.doors.native.executions import create_request, created_response
 from podbook_api.doors.native.openapi import form_content
 from podbook_api.doors.native.paths import execution_path
-from podbook_api.doors.native.results import artifact_response, output_response
-from podbook_api.doors.preferences import chosen_file
+from podbook_api.doors.requests.bodies import read_run_body
+from podbook_api.doors.requests.preferences import chosen_file
 from podbook_api.services.bundle import Services
 from podbook_core.execution.model import NotebookExecution
 from podbook_core.execution.reasons import Reason

@@ -77,6 +77,8 @@ class CreateRequest:
     uploads: Sequence[Upload] = ()
     key: str | None = None
     """The caller's idempotency key."""
+    name: str | None = None
+    """What the execution is called, where its door hands out names of its own; made up when None. Not with a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Creator:
         self.authorise(caller, name)
         if request.key is None:
             accepted = await self._check(caller, request)
-            return await self._create_as(caller, request, accepted, execution_name(name))
+            return await self._create_as(caller, request, accepted, request.name or execution_name(name))
         digest = idempotency_digest(caller.id or "", name, request.key)
         # Within this process the lookup and the creation are one step: a run that is created, ends and leaves the backend between
         # them would otherwise be made twice.

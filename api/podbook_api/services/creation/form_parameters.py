@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from podbook_core.text import strict_json
-from podbook_core.text.json_pointer import unescape
+from podbook_core.text.schema_references import target_of
 from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["parameters_from_fields"]
@@ -37,10 +36,9 @@ def _types(schema: Any, root: Any) -> tuple[str, ...]:
         return ()
     reference = schema.get("$ref")
     if isinstance(reference, str) and reference.startswith("#/"):
-        node = root
-        for part in reference[2:].split("/"):
-            node = node.get(unescape(unquote(part))) if isinstance(node, Mapping) else None
-        schema = node if isinstance(node, Mapping) else {}
+        schema = target_of(root, reference)
+        if not isinstance(schema, Mapping):
+            return ()
     kind = schema.get("type")
     return tuple(str(item) for item in kind) if isinstance(kind, list) else (str(kind),) if kind else ()
 

@@ -1,0 +1,1 @@
+"""jupyrest, first generation: one synchronous route, ``/api/NotebookExecutions``."""

@@ -1,0 +1,42 @@
+"""The older systems' doors on a cluster: the same tables as on the embedded server."""
+
+import json
+
+import httpx
+import pytest
+from tests.doors.jupyrest_cases import FIRST, NOTEBOOKS, SECOND, walk_first, walk_second
+
+from podbook_core.text.names import is_execution_name
+
+from .installation import Installation
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def client(podbook: Installation) -> httpx.Client:
+    """A client with a key, and jupyrest's notebooks published."""
+    for name, (notebook, contract) in NOTEBOOKS.items():
+        parts = {"notebook": (f"{name}.ipynb", notebook)}
+        if contract is not None:
+            parts["contract"] = (f"{name}.config.json", json.dumps(contract).encode())
+        podbook.http.put(f"/v1/notebooks/{name}", files=parts).raise_for_status()
+    return podbook.http
+
+
+def test_jupyrests_requests_are_answered_as_recorded(client: httpx.Client) -> None:
+    for method, address, body, status, expected in (*FIRST, *SECOND):
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        got = client.request(method, address, content=body, headers=headers)
+        assert got.status_code == status, (method, address, body, got.text)
+        assert expected is None or got.json() == expected
+
+
+def test_the_walks_of_jupyrest(client: httpx.Client, podbook: Installation) -> None:
+    walk_first(client)
+    walk_second(client)
+    names = [item["id"] for item in client.get("/v1/executions", params={"notebook": "analysis"}).json()["items"]]
+    assert names
+    assert all(is_execution_name(name) for name in names)
+    listed = podbook.runs("get", "notebookexecutions", "-o", "name")
+    assert all(f"notebookexecution.podbook.dev/{name}" in listed for name in names)
