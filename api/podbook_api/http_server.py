@@ -54,7 +54,7 @@ def server_config(app: FastAPI, settings: ApiSettings, *, access_log: bool = Fal
 
 
 def redact_query(target: str) -> str:
-    """A request target for logs: values of query parameters are replaced by ``***``, but for those known to be no secrets. Pure."""
+    """A request target for logs: values of query parameters are replaced by ``***``, except those known not to be secret. Pure."""
     path, mark, query = target.partition("?")
     shown = [
         item if item.partition("=")[0] in _QUERY_SHOWN else _QUERY_VALUE.sub("***", item, count=1) for item in query.split("&")
@@ -160,7 +160,7 @@ class BoundedConnection(H11Protocol):
         return self._started
 
     def _watch(self) -> None:
-        """Begin to time what is being received now, unless that is under way."""
+        """Begin to time what is being received now, unless that has begun already."""
         now = self._what_is_received()
         if now == self._receiving or self.transport.is_closing():
             return

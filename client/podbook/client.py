@@ -98,7 +98,7 @@ class Client(Results):
 
         Args:
             notebook: name of a published notebook.
-            parameters: its parameters; they may as well be given as keywords, but for those called like an argument here.
+            parameters: its parameters; they may as well be given as keywords, except those called like an argument here.
             files: input files by name, as paths or bytes; not called ``parameters`` or ``options``.
             profile: where it runs, one of the names an administrator offers; the contract's when absent.
             timeout_seconds: longest run; the contract's when absent.

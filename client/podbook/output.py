@@ -28,16 +28,16 @@ def save_output(data: Any) -> None:
     """Save the output of this notebook. The last call wins.
 
     Args:
-        data: The output itself, or a string that holds it as JSON text. An output is anything JSON can say: None, bool, int,
+        data: The output itself, or a string that holds it as JSON text. An output is anything JSON can represent: None, bool, int,
             float, str, lists, tuples and mappings of these; and what turns into it without loss: dates and times (as ISO 8601),
             enum members, dataclasses, pydantic models, and the scalars and arrays of numpy and pandas.
 
     Outside of a Jupyter kernel the output is checked in the same way and printed as indented JSON.
 
     Raises:
-        ValueError: a string is no JSON, a number is NaN or infinite (JSON has neither), two keys of a mapping become the
+        ValueError: a string is not valid JSON, a number is NaN or infinite (JSON has neither), two keys of a mapping become the
             same text, or the value contains itself. The message names the place, such as ``$.prices[2]``.
-        TypeError: the output holds a value that JSON cannot say. The message names place and type.
+        TypeError: the output holds a value that JSON cannot represent. The message names place and type.
     """
     value = _parse(data) if isinstance(data, str) and not isinstance(data, Enum) else data
     try:
@@ -183,7 +183,7 @@ def _labelled(series: Any, path: str) -> Any:
 
 
 def _advice(value: Any) -> str:
-    """What to do about a value that JSON cannot say."""
+    """What to do about a value that JSON cannot represent."""
     if type(value).__name__ == "NAType":
         return "which JSON cannot represent; use None for a missing value"
     if type(value).__name__ == "datetime64":

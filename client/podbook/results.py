@@ -13,7 +13,7 @@ __all__ = ["Results", "items", "read_json", "segment"]
 
 
 class Results:
-    """Reads what executions left. Of one that has not ended: NotFinishedError, but for the logs; of a failed one's output: ProblemError.
+    """Reads what executions left. Of one that has not ended: NotFinishedError, except for the logs; of a failed one's output: ProblemError.
 
     Args:
         transport: the server.
@@ -89,7 +89,7 @@ def items(answer: Any) -> list[Mapping[str, Any]]:
     """The entries of a list the server sent.
 
     Raises:
-        UnexpectedAnswerError: it is no list.
+        UnexpectedAnswerError: it is not a list.
     """
     found = answer.get("items") if isinstance(answer, dict) else answer
     if not isinstance(found, list):

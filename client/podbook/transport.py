@@ -56,7 +56,7 @@ class Request:
 
 
 def retry_delay(attempt: int, retry_after: float | None, remaining: float) -> float | None:
-    """How long to wait before the next attempt. Pure but for its jitter.
+    """How long to wait before the next attempt. Pure, except for its jitter.
 
     Args:
         attempt: attempts made so far, from 1.
@@ -259,7 +259,7 @@ def answer_json(response: httpx.Response) -> Any:
     """The JSON of an answer that was read.
 
     Raises:
-        UnexpectedAnswerError: it is no JSON, or deeper than this Python can read.
+        UnexpectedAnswerError: it is not valid JSON, or deeper than this Python can read.
     """
     try:
         return response.json()

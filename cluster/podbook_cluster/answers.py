@@ -1,4 +1,4 @@
-"""What an answer of a Kubernetes API server that is no success means. Pure: API and operator decide by it alike."""
+"""What an answer of a Kubernetes API server that is not a success means. Pure: API and operator decide by it alike."""
 
 from enum import Enum
 
@@ -58,7 +58,7 @@ def missing_right(message: str) -> str:
 
 
 def message_of(data: bytes) -> tuple[str, str]:
-    """``reason`` and ``message`` of an answer's body; the body's start as message where it is no ``Status`` object."""
+    """``reason`` and ``message`` of an answer's body; the body's start as message if it is not a ``Status`` object."""
     try:
         raw = parse_document(data)
         return str(raw.get("reason") or ""), str(raw.get("message") or "")

@@ -51,7 +51,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         target = definitions[schema["$ref"].rpartition("/")[2]]
         return _structural({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
     if "anyOf" in schema:
-        # None is said by leaving the field away: Kubernetes drops nulls.
+        # None is expressed by omitting the field: Kubernetes drops nulls.
         (chosen,) = [option for option in schema["anyOf"] if option.get("type") != "null"]
         rest = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
         return _structural({**chosen, **rest}, definitions)
@@ -75,7 +75,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
 def _spec_schema() -> dict[str, Any]:
     schema = structural_schema(Spec)
     fixed = [name for name in schema["properties"] if name not in _MUTABLE]
-    # A defaulted field is always there; has() on both sides covers those that may be left away.
+    # A defaulted field is always there; has() on both sides covers those that can be omitted.
     same = " && ".join(
         f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})" for name in fixed
     )

@@ -101,7 +101,7 @@ class _Operator:
         return [living(body) for body in await self.cluster.list_executions()]
 
     async def work(self) -> None:
-        """One worker, for ever."""
+        """One worker, until cancelled."""
         await self.synced.wait()
         await Worker(self.queue, self.facts, self.reconciler, self.metrics).run()
 

@@ -143,7 +143,7 @@ class Attempt:
         from podbook_runner.children import start_child  # noqa: PLC0415
 
         get_validator(4, 5)  # type: ignore[no-untyped-call] # compiled once, for papermill here and for nbconvert in the fork
-        # What was imported stays; the collector need not look at it again, here nor in the children.
+        # What was imported stays; the collector need not examine it, here nor in the children.
         gc.freeze()
         if self.task.contract is not None:
             from podbook_core.schema import worker as validation_worker  # noqa: PLC0415

@@ -103,18 +103,11 @@ TEXT_RULES = (
     ),
     Rule(
         "least severity",
-        r"\bleast severity\b|\bmost items\b",
+        r"\bleast severity\b|(?<!at )\bmost items\b",
         "minimum severity, maximum number of items",
         ("Least severity that is logged",),
     ),
     Rule("of the documented form", r"\bof the documented form\b", "valid", ("it is not of the documented form",)),
-    Rule(
-        "is none",
-        r"\b(?:is|are|was|were) none(?=[.,;:)\"']|$| of them\b)",
-        "is not one",
-        ("asked for a name, but it is none.",),
-        ("where there is nothing",),
-    ),
 )
 MESSAGE_RULES = (
     Rule("whoever", r"\bwhoever\b", "anyone who, or the role: the caller, the administrator", ("whoever reaches this address",)),
@@ -151,7 +144,7 @@ def texts() -> dict[str, str]:
 
 
 def literals(source: str) -> Iterator[str]:
-    """The string literals of a module that are not docstrings; what an f-string fills in is ``{}``."""
+    """The phrases among a module's string literals: docstrings and single words, such as names, are not; what an f-string fills in is ``{}``."""
     tree = ast.parse(source)
     skipped: set[int] = set()
     for node in ast.walk(tree):
@@ -160,7 +153,7 @@ def literals(source: str) -> Iterator[str]:
         if isinstance(node, ast.JoinedStr):
             skipped.update(id(part) for part in node.values)
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value and id(node) not in skipped:
             yield node.value
 
 
@@ -195,7 +188,7 @@ def test_messages_keep_the_words(rule: Rule) -> None:
     assert broken(rule, messages()) == [], f"instead: {rule.instead}"
 
 
-@pytest.mark.parametrize("rule", (*TEXT_RULES, *MESSAGE_RULES), ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [*TEXT_RULES, *MESSAGE_RULES], ids=lambda rule: rule.name)
 def test_a_rule_catches_what_it_is_for_and_nothing_else(rule: Rule) -> None:
     assert rule.caught
     for text in rule.caught:

@@ -4,7 +4,7 @@ The file::
 
     {"keys": [{"id": "ci", "hash": "sha256:<hex>", "scopes": ["notebooks/analysis/run"], "created": "…", "expires": "…"}]}
 
-A scope is ``resource/name/action`` with globs (``*``) on whole segments; segments left away at the end stand for ``*``. Resources and
+A scope is ``resource/name/action`` with globs (``*``) on whole segments; segments omitted at the end stand for ``*``. Resources and
 actions: ``notebooks`` with ``read``, ``run``, ``write``; ``executions`` with ``read``, ``cancel``, ``delete`` for the runs of others (a
 key may always do that to its own). To run or write a notebook includes to read it.
 """
@@ -97,7 +97,7 @@ def create_key(key_id: str, scopes: Iterable[str], *, expires: datetime | None, 
     """A new key: the text to hand over, which is nowhere kept, and the entry for the file.
 
     Raises:
-        pydantic.ValidationError: id or scopes are not of the documented form.
+        pydantic.ValidationError: id or scopes are not valid.
     """
     plain = _PREFIX + secrets.token_urlsafe(32)
     return plain, KeyEntry(id=key_id, hash=key_hash(plain), scopes=list(scopes), created=now, expires=expires)
@@ -186,7 +186,7 @@ class Keyring:
 
 def _fingerprint(path: Path) -> tuple[int, int, int] | None:
     try:
-        stat = os.stat(path)  # noqa: PTH116 - asked for with every request, and half as dear as Path.stat
+        stat = os.stat(path)  # noqa: PTH116 - asked for with every request, and half as expensive as Path.stat
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -102,7 +102,7 @@ async def metrics(parts: ServicesDep) -> Response:
 
 @router.get("/openapi.json")
 async def openapi(request: Request, parts: ServicesDep, documents: DocumentsDep) -> Response:
-    """The document with every notebook the caller may see; without a key, where keys are needed, only what is no secret."""
+    """The document with every notebook the caller may see; without a key, where keys are needed, only what is not secret."""
     caller = parts.context.keys.caller(presented(request, SERVICE.credentials), now=parts.context.clock()) or Caller(None, ())
     notebooks = await parts.notebooks.ready(caller)
     return Response(
@@ -146,4 +146,4 @@ SERVICE = Door(
     credentials=(BEARER, X_API_KEY),
     routers=(router,),
 )
-"""Open in every application, and the door of every path that is no other's."""
+"""Open in every application, and the door of every path that does not belong to another one."""

@@ -51,7 +51,7 @@ class ServiceError(Exception):
     └── UnavailableError                 not at the moment
         ├── StoreAwayError               the object store cannot be used
         ├── BackendAwayError             executions that have not ended cannot be reached
-        ├── ValidatorBusyError           too many checks are under way
+        ├── ValidatorBusyError           too many checks are running
         └── MisconfiguredError           whoever installed the service must do something
 
     Args:
@@ -354,7 +354,7 @@ class BackendAwayError(UnavailableError):
 
 
 class ValidatorBusyError(UnavailableError):
-    """Too many checks against this contract are under way."""
+    """Too many checks against this contract are running."""
 
     code = "ValidationBusy"
 

@@ -216,7 +216,7 @@ class EventHub:
                         return
                 except (BackendUnavailableError, StoreUnavailableError):
                     await asyncio.sleep(_RETRY_SECONDS)  # watchers keep the last state and the heartbeat meanwhile
-        except Exception:  # noqa: BLE001 - watchers must learn of it, whatever it is, or they would wait for ever
+        except Exception:  # noqa: BLE001 - watchers must learn of it, whatever it is, or they would wait forever
             _log.exception("execution %s cannot be followed", follower.state.execution.name)
             async with follower.changed:
                 follower.failed = True

@@ -1,6 +1,6 @@
 """Accepting an execution: which version of its notebook runs, and whether it may; asked once, and only compared from then on.
 
-What was accepted is in ``status.resolved``. Whoever is about to run it asks :meth:`Accepting.confirm` whether all of it is still to be had:
+What was accepted is in ``status.resolved``. Whoever is about to run it asks :meth:`Accepting.confirm` whether all of it is still available:
 the parameters are compared by their digest and never checked again, since a contract that has stalled by then would change the verdict.
 """
 
@@ -51,7 +51,7 @@ class Accepting:
         return accept(spec, version, profiles, self._validator)
 
     def fixed(self, execution: NotebookExecution) -> tuple[Resolved, Version] | Refused:
-        """Exactly what was accepted of an execution, given with its parameters; or why that is no longer to be had."""
+        """Exactly what was accepted of an execution, given with its parameters; or why that is no longer available."""
         resolved = execution.status.resolved
         if resolved is None:
             return Refused(Reason.CONFIGURATION_ERROR, "it was never accepted")

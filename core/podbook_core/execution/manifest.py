@@ -176,7 +176,7 @@ def _text(raw: Mapping[str, Any], key: str, limit: int) -> str:
         raise InvalidManifestError(f"{key} must be a string of at most {limit} characters")
     try:
         value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can say and UTF-8 cannot
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can represent and UTF-8 cannot
         raise InvalidManifestError(f"{key} must be valid Unicode") from None
     return value
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MAX_PARAMETERS_BYTES = 256 * 1024
-"""Largest canonical JSON of ``spec.parameters``. A schema cannot say it, so API (413) and operator (InvalidParameters) do."""
+"""Largest canonical JSON of ``spec.parameters``. A schema cannot express it, so API (413) and operator (InvalidParameters) do."""
 ATTEMPTS_LIMIT = 5
 """Attempts in all, whatever they ended by."""
 _SHA256 = r"^[0-9a-f]{64}$"

@@ -94,7 +94,7 @@ def read_profiles_file(file: Path | None, *, load: Callable[[bytes], Any] = json
         load: reads its format, and raises ValueError for what is not of that format.
 
     Raises:
-        ProfilesError: the file cannot be read or is not of the documented form.
+        ProfilesError: the file cannot be read or is not valid.
     """
     if file is None:
         return parse_profiles(None)

@@ -364,7 +364,7 @@ def outcome_of_exit_code(code: int) -> Reason | None:
     """The reason a runner's exit code stands for.
 
     Returns:
-        None for ``Interrupted``, which is no reason of its own; ``RunnerCrashed`` for every code the runner never uses.
+        None for ``Interrupted``, which does not decide a reason; ``RunnerCrashed`` for every code the runner never uses.
     """
     if code == ExitCode.INTERRUPTED:
         return None

@@ -106,7 +106,7 @@ class Task:
         """Read a document. Members that this version does not know are passed over.
 
         Raises:
-            InvalidTaskError: it is no JSON object of this shape, or it requires what this version does not know.
+            InvalidTaskError: it is not a JSON object of this shape, or it requires what this version does not know.
         """
         try:
             raw = json.loads(data)

@@ -139,5 +139,5 @@ def _heading(cells: list[dict[str, Any]]) -> str | None:
 
 
 def _printable(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON can say and UTF-8 cannot."""
+    """The text without halves of surrogate pairs, which JSON can represent and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode()

@@ -122,7 +122,7 @@ def _classes(source: str) -> Iterable[str]:
     try:
         return [item.name for item in ast.parse(source).body if isinstance(item, ast.ClassDef)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _CLASS.findall(source)  # magics and shell lines are no Python
+        return _CLASS.findall(source)  # magics and shell lines are not Python
 
 
 def _source(value: Any) -> str:

@@ -25,7 +25,7 @@ _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class InvalidCursorError(Exception):
-    """The text is no cursor this service gave out."""
+    """The text is not a cursor that this service returned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class S3Store:
             self._s3 = make_client(self._session, settings, settings.endpoint)
             same = settings.pod_endpoint in (None, settings.endpoint)
             self._signer = self._s3 if same else make_client(self._session, settings, settings.pod_endpoint)
-        except ValueError as error:  # botocore's answer to an endpoint that is no URL
+        except ValueError as error:  # botocore's answer to an endpoint that is not a URL
             raise StoreUnavailableError(f"the store's address is wrong: {error}") from error
         # Those the clients have got: they keep them, too.
         self._credentials = self._session.get_credentials()
@@ -76,7 +76,7 @@ class S3Store:
 
     @property
     def renewed_credentials(self) -> bool:
-        """Whether the credentials come from where new ones are to be had before they end: web identity, container, instance.
+        """Whether the credentials come from a source of new ones before they end: web identity, container, instance.
 
         Otherwise they are keys that stay, or a session token that was given once and whose end nobody knows. Talks to nobody.
         """
@@ -89,7 +89,7 @@ class S3Store:
         long as the service that hands them out.
 
         Raises:
-            StoreUnavailableError: they have ended, and no new ones are to be had.
+            StoreUnavailableError: they have ended, and no new ones are available.
         """
         credentials = self._credentials
         if not isinstance(credentials, RefreshableCredentials):

@@ -43,7 +43,7 @@ def parse(data: bytes | str, *, limit: int, what: str, depth: int = MAX_NESTING,
         as_jupyter_writes: accept NaN, infinities and halves of surrogate pairs, which notebooks hold in the outputs of their cells.
 
     Raises:
-        InvalidJsonError: it is larger or deeper than that, not UTF-8, not JSON, or holds what JSON cannot say: NaN, an infinity, a number
+        InvalidJsonError: it is larger or deeper than that, not UTF-8, not JSON, or holds what JSON cannot represent: NaN, an infinity, a number
             that would become one, half of a surrogate pair.
     """
     if len(data) > limit:

@@ -1,4 +1,4 @@
-"""The store set right from its records, after a restore or damage: the lists made anew, the results pinned to the ETags they have."""
+"""The store set right from its records, after a restore or damage: the lists rebuilt, the results pinned to the ETags they have."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The order of a sweep: what may go is looked for first, then who is alive, and only then something is removed.
 
-Whoever came to life in between was no candidate. Soon after the start, then every hour; what is interrupted is done the next time.
+What was created in between was not a candidate. Soon after the start, then every hour; what is interrupted is done the next time.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Surroundings(Protocol):
     """What a sweep cannot know from the store. Methods that are not ``async`` block."""
 
     async def alive(self) -> Collection[Living]:
-        """Every execution that has not ended, asked anew."""
+        """Every execution that has not ended, asked for again."""
         ...
 
     def all_known(self) -> bool:
@@ -83,7 +83,7 @@ class Sweeper:
         self._threads = Threads(1, name="sweeper")
 
     async def run(self) -> None:
-        """Sweep, for ever."""
+        """Sweep until cancelled."""
         await asyncio.sleep(_FIRST_SECONDS)
         while True:
             try:

@@ -1,7 +1,7 @@
 """Removes from the store what has been kept long enough, and what nothing refers to any more. Blocks; may be interrupted and repeated.
 
 What is alive, and how old a forgotten prefix is, only the programs know: they take candidates from here first, then look who is alive,
-so that whoever came to life in between was no candidate.
+so that what was created in between was not a candidate.
 """
 
 import logging

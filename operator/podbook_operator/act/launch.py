@@ -95,7 +95,7 @@ class Launcher:
         return Launch(execution.uid, build_secret(execution.metadata, task.to_json()), job, signed)
 
     async def create(self, launch: Launch) -> Mapping[str, Any] | End:
-        """Create both; repeatable. Returns the Job as the API server has it, or why the cluster will not have it."""
+        """Create both; repeatable. Returns the Job as the API server has it, or why the cluster rejects it."""
         try:
             await self._cluster.apply_secret(launch.secret)
             self._note(launch.uid, launch.signed)

@@ -1,4 +1,4 @@
-"""A worker: takes one execution after the other from the queue, has it looked at, and puts it off where that fails."""
+"""A worker: takes one execution after the other from the queue, has it reconciled, and requeues it if that fails."""
 
 import logging
 from typing import Protocol
@@ -37,14 +37,14 @@ class Worker:
         self._queue, self._facts, self._visitor, self._metrics = queue, facts, visitor, metrics
 
     async def run(self) -> None:
-        """For ever."""
+        """Work until cancelled."""
         while True:
             await self.step()
 
     async def step(self) -> None:
         """Wait for an execution that is due, and look at it."""
         key = await self._queue.get()
-        # One that was put off has given its place back, and stands in line again.
+        # One that was requeued has given its place back, and stands in line again.
         self._facts.return_to_line(key)
         self._grant(at_work=key)
         try:

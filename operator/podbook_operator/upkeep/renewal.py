@@ -63,7 +63,7 @@ class Renewal:
         self._threads = Threads(1, name="credentials")
 
     async def run(self) -> None:
-        """Renew, for ever. Begin when everything that exists is known."""
+        """Renew until cancelled. Begins when everything that exists is known."""
         while True:
             try:
                 renewed = await self.renew()

@@ -54,7 +54,7 @@ class _Response(aiohttp.ClientResponse):
 
 @dataclass(frozen=True, kw_only=True)
 class _Connection(kopf.AiohttpSession):
-    """A login with its own session. Kopf compares logins, to give up one that was refused instead of trying it for ever."""
+    """A login with its own session. Kopf compares logins, to give up one that was refused instead of trying it forever."""
 
     login: kopf.ConnectionInfo = field(repr=False)
     aiohttp_session: aiohttp.ClientSession = field(repr=False, compare=False)

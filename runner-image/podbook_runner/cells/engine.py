@@ -196,7 +196,7 @@ async def _run(execution: Execution, manager: NotebookExecutionManager, places: 
 def published_places(cells: Sequence[NotebookNode], published: int) -> list[int | None]:
     """For each cell its index in the notebook as it was published; None for the one that papermill added for the parameters. Pure.
 
-    Where a notebook brings a cell of an earlier injection, papermill writes that one anew and adds none.
+    Where a notebook brings a cell of an earlier injection, papermill rewrites that one and adds none.
     """
     added = len(cells) > published
     places: list[int | None] = []
@@ -378,6 +378,6 @@ def _listen(log: RunLog) -> None:
         logger = logging.getLogger(name)
         logger.handlers = [_Handler(logging.WARNING)]
         logger.propagate = False
-    # What a killed kernel leaves unread ends tasks with errors that are no news.
+    # What a killed kernel leaves unread ends tasks with errors that are expected.
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
     logging.getLogger("asyncio").propagate = False

@@ -26,7 +26,7 @@ class Execution:
     stop: Stop
     log: RunLog
     out_of_memory: Callable[[], bool]
-    """Whether the system has killed processes of this container for want of memory."""
+    """Whether the system has killed processes of this container because memory ran out."""
     limit: int
     """Largest number of bytes all messages of output may have, and the executed notebook."""
     published_cells: int

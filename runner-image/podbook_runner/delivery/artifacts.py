@@ -30,7 +30,7 @@ class Artifact:
 
 
 def find_artifacts(folder: Path, *, max_files: int, max_bytes: int) -> tuple[list[Artifact], list[str]]:
-    """The files to publish, and a line for each thing that is left out because it is no regular file.
+    """The files to publish, and a line for each thing that is left out because it is not a regular file.
 
     Raises:
         AttemptError: ``InvalidOutput``: there are too many files, they are too large together, or a name cannot be published.

@@ -111,7 +111,7 @@ def kernel_environment(environment: Mapping[str, str], workspace: Workspace, tas
 
 
 def seed_font_cache(environment: Mapping[str, str], workspace: Workspace) -> None:
-    """Copy matplotlib's font list, if there is one: building it anew takes seconds in every run."""
+    """Copy matplotlib's font list, if there is one: rebuilding it takes seconds in every run."""
     known = environment.get("MPLCONFIGDIR")
     cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/")) / ".cache")
     target = workspace.home / ".config/matplotlib"
@@ -126,7 +126,7 @@ def unpack_assets(archive: Path, target: Path) -> None:
     """Unpack the notebook's assets at their relative paths.
 
     Raises:
-        AttemptError: ``StorageFailed``: it is no tar archive; ``InvalidNotebook``: a member would leave the working directory;
+        AttemptError: ``StorageFailed``: it is not a tar archive; ``InvalidNotebook``: a member would leave the working directory;
             ``ConfigurationError``: there is no room.
     """
     try:

@@ -87,7 +87,7 @@ class KubernetesBackend:
         the configuration, which its user should see at once.
 
         Raises:
-            BackendUnavailableError: there is not; one line that says what to mend.
+            BackendUnavailableError: there is not; one line that says what to fix.
         """
         async with aclosing(await Connection.connect()) as server:
             if in_cluster():
@@ -234,7 +234,7 @@ class KubernetesBackend:
         return known.with_parameters(found.spec.parameters) if known.uid == found.uid else found
 
     async def _follow(self) -> None:
-        """List, then watch for ever: on from where the last watch ended when it ended in order, else from a new list.
+        """List, then watch until cancelled: on from where the last watch ended when it ended in order, else from a new list.
 
         After anything else the old place is not to be trusted. It may be too long ago; or it lies in a future that has not happened,
         in a cluster that was set back to a backup, and a watch from there stays silent.

@@ -27,7 +27,7 @@ class LiveExecutions:
         """Names of those that have not begun to run, so that nobody has to count them one by one."""
         self._newest = 0
         self._gone: dict[str, int] = {}
-        """Uids of what was removed, with the number it was last seen at: late news of these is no news."""
+        """Uids of what was removed, with the number it was last seen at: late events of these are ignored."""
         self._followers: dict[str, set[asyncio.Event]] = {}
         self._closed = False
 

@@ -73,7 +73,7 @@ class Lifecycle:
         self._attempts = Attempts(parts.store)
         self._runners: dict[str, Runner] = {}
         self.stopping = False
-        """Whether the server stops: then an attempt's end is no fault of anyone."""
+        """Whether the server stops: then an attempt's end is not anyone's fault."""
 
     async def drive(self, row: Row) -> None:
         """Take an execution as far as it goes now: to its end, or back to waiting for another attempt."""

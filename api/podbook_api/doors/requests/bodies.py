@@ -60,7 +60,7 @@ def parse_json(data: bytes, *, limit: int, what: str = "the request body") -> An
         what: what it is called in a problem.
 
     Raises:
-        ProblemError: 413 for a larger one; 400 when it is not JSON, or holds what JSON cannot say (NaN, infinities, lone surrogates).
+        ProblemError: 413 for a larger one; 400 when it is not JSON, or holds what JSON cannot represent (NaN, infinities, lone surrogates).
     """
     try:
         return strict_json.parse(data, limit=limit, what=what)

@@ -55,7 +55,7 @@ _TURNS = 6
 _CHECK_PATIENCE = 30.0
 """How long a request may wait for the requests before it that are checked against the same contract, in seconds."""
 _CHECKS_PER_VERSION = 2
-"""How many threads one contract may hold: one whose check is under way, and one that is ready to follow."""
+"""How many threads one contract may hold: one whose check is running, and one that is ready to follow."""
 _LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
 _LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; optionally prefixed by a lower-case DNS subdomain and '/'"
 
