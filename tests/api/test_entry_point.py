@@ -74,7 +74,7 @@ def test_secrets_do_not_show() -> None:
 
 
 def start(folder: Path, kubeconfig: str | None) -> "subprocess.CompletedProcess[str]":
-    """Run the program as configured but for its cluster."""
+    """Run the program as configured except for its cluster."""
     (folder / "secret").write_text("s" * 64)
     if kubeconfig is not None:
         (folder / "kubeconfig").write_text(kubeconfig)

@@ -134,7 +134,7 @@ def test_what_json_cannot_hold_is_refused_by_place(value: Any, problem: str, cap
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ({"a": object()}, r"type object at \$\.a, which JSON cannot say"),
+        ({"a": object()}, r"type object at \$\.a, which JSON cannot represent"),
         ({"a": {1}}, r"type set at \$\.a, which has no order"),
         (b"x", "PODBOOK_OUTPUT_DIR"),
         (pd.DataFrame({"a": [1]}), r"to_dict\(orient='records'\)"),

@@ -168,7 +168,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "example.org"])
     def test_an_address_that_is_none_is_refused(self, url: str) -> None:
-        with pytest.raises(ValueError, match="is no address of a server"):
+        with pytest.raises(ValueError, match="is not the address of a server"):
             Client(url)
 
 

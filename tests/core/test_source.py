@@ -82,7 +82,7 @@ def test_what_cannot_be_published_is_refused_with_its_place(
 
 def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "my notes.ipynb", NOTEBOOK)
-    with pytest.raises(SourceError, match="is not a notebook's name"):
+    with pytest.raises(SourceError, match="is not a valid notebook name"):
         read_source(tmp_path, path)
     assert read_source(tmp_path, path, name="notes").name == "notes"
 

@@ -220,7 +220,7 @@ def test_a_contract_that_stalls_holds_up_its_own_callers_only() -> None:
     # One of bob's may have stalled already; the other worker was alice's all the while.
     assert order.index("alice") <= 1
     assert sum("did not finish within 1 s" in answer for answer in answers) == 2
-    assert sum("not tried again for" in answer for answer in answers) == 38
+    assert sum("not retried for" in answer for answer in answers) == 38
 
 
 def test_a_contract_that_stalled_is_tried_again_after_a_minute() -> None:
@@ -229,7 +229,7 @@ def test_a_contract_that_stalled_is_tried_again_after_a_minute() -> None:
         for _ in range(2):
             with pytest.raises(ValidationStalledError, match="did not finish"):
                 validator.violations(SLOW, SLOW_VALUE)
-        with pytest.raises(ValidationStalledError, match="not tried again for 60 s"):
+        with pytest.raises(ValidationStalledError, match="not retried for 60 s"):
             validator.violations(SLOW, "PREFIX:a")
         now[0] = 60.0
         assert validator.violations(SLOW, "PREFIX:a") == []

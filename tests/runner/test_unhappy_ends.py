@@ -211,7 +211,7 @@ def test_links_and_pipes_are_not_published(runner: Runner) -> None:
     )
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
     assert {name for name in done.names if name.startswith("files/")} == {"files/real"}
-    assert "'link' is no regular file" in done.text("log.txt")
+    assert "'link' is not a regular file" in done.text("log.txt")
 
 
 def test_endless_printing_is_cut_off(runner: Runner) -> None:

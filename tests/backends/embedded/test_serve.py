@@ -95,7 +95,7 @@ def test_keys_and_anonymous_callers_exclude_each_other(tmp_path: Path) -> None:
 
 def test_a_keys_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("[")
-    assert "keys.json is no JSON" in refused(tmp_path, "--api-keys", "keys.json")
+    assert "keys.json is not valid JSON" in refused(tmp_path, "--api-keys", "keys.json")
 
 
 def test_profiles_that_are_none_are_refused(tmp_path: Path) -> None:
