@@ -41,7 +41,7 @@ def test_it_is_built_without_connecting_to_anything(secret: Path, tmp_path: Path
         ({"link_secret_file": None}, "PODBOOK_LINK_SECRET_FILE is not set"),
         ({"link_secret_file": Path("/nonexistent/secret")}, "link secret"),
         ({"allow_anonymous": False}, "PODBOOK_KEYS_FILE is not set"),
-        ({"keys_file": Path("/nonexistent/keys")}, "exclude each other"),
+        ({"keys_file": Path("/nonexistent/keys")}, "are mutually exclusive"),
         ({"keys_file": Path("/nonexistent/keys"), "allow_anonymous": False}, "cannot be read"),
         ({"profiles_file": Path("/nonexistent/profiles")}, "profiles file"),
     ],

@@ -53,7 +53,7 @@ def test_labels_are_kept(value: Any, expected: Any, capsys: pytest.CaptureFixtur
         ({"when": np.datetime64("2026-01-02")}, r"at \$\.when, which JSON cannot represent; pass str\(value\)"),
         (
             {"table": pd.DataFrame({"a": [1]})},
-            r"at \$\.table, which can become JSON in several ways; pass what its to_dict\(orient='records'\)",
+            r"at \$\.table, which can be written as JSON in several ways; pass what its to_dict\(orient='records'\)",
         ),
         (pd.Series([1, np.nan], index=["a", "b"]), r"nan at \$\.b"),
     ],

@@ -90,7 +90,7 @@ def test_without_keys_it_listens_on_this_machine_only(tmp_path: Path) -> None:
 
 
 def test_keys_and_anonymous_callers_exclude_each_other(tmp_path: Path) -> None:
-    assert "exclude each other" in refused(tmp_path, "--api-keys", "keys.json", "--allow-anonymous")
+    assert "are mutually exclusive" in refused(tmp_path, "--api-keys", "keys.json", "--allow-anonymous")
 
 
 def test_a_keys_file_that_is_none_is_refused(tmp_path: Path) -> None:
