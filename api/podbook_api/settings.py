@@ -60,7 +60,7 @@ class ApiSettings(BaseSettings):
         int,
         Field(
             ge=1,
-            description="Seconds in which the head of a request must arrive; in each such time a body must bring 4 KiB a second, or its end. Else 408.",
+            description="Seconds in which the headers of a request must arrive; the body must then arrive at 4 KiB a second or faster, averaged over this time. Otherwise 408.",
         ),
     ] = 30
     retention_days: Annotated[int, Field(ge=0, description="Days that ended executions are kept (embedded mode); 0 keeps all.")] = 0

@@ -251,7 +251,7 @@ class Client(Results):
                 return
 
     def cancel(self, execution: str, /) -> Execution:
-        """Ask for the end of an execution. What has run is kept; one that has ended is left as it is."""
+        """Cancel an execution. Partial results are kept; one that has ended is left unchanged."""
         return _execution(answer_json(self._transport.send(Request("POST", f"/v1/executions/{segment(execution)}/cancel"))))
 
     def rerun(self, execution: str, /, *, current: bool = False, idempotency_key: str | None = None) -> Execution:

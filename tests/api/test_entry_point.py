@@ -106,8 +106,8 @@ current-context: test
     ("kubeconfig", "why"),
     [
         (None, "there is no usable configuration for a cluster"),
-        ("{: [", "the file is not understood"),
-        ("- a list", "the file is not understood"),
+        ("{: [", "the file cannot be parsed"),
+        ("- a list", "the file cannot be parsed"),
         (AWAY, "https://127.0.0.1:9: the API server cannot be reached"),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_key_is_made_shown_once_and_revoked(offline_cli: Cli, tmp_path: Path) 
 
     again = offline_cli("keys", "create", "--id", "ci", "--scope", "*", *file)
     assert again.returncode == 1
-    assert "there is a key ci" in again.stderr
+    assert "a key ci already exists" in again.stderr
 
     assert offline_cli("keys", "create", "--id", "two", "--scope", "*", *file).returncode == 0
     listed = offline_cli("keys", "list", *file)
@@ -54,7 +54,7 @@ def test_a_key_is_made_shown_once_and_revoked(offline_cli: Cli, tmp_path: Path) 
     [
         (["--id", "a b", "--scope", "*"], "'a b' is not a valid key name"),
         (["--id", "a", "--scope", "Every Thing"], "'Every Thing' is not a valid scope"),
-        (["--id", "a", "--scope", "*", "--expires", "soon"], "neither a span"),
+        (["--id", "a", "--scope", "*", "--expires", "soon"], "neither a duration"),
         (["--id", "a"], "--scope"),
     ],
 )

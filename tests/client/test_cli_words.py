@@ -66,7 +66,7 @@ class TestParameters:
         path = tmp_path / "cat.png"
         path.write_bytes(b"png")
         assert parse_inputs([f"image={path}"]) == {"image": path}
-        with pytest.raises(click.BadParameter, match="there is no file"):
+        with pytest.raises(click.BadParameter, match="does not exist or is not a file"):
             parse_inputs([f"image={path}.not"])
 
     @pytest.mark.parametrize("name", ["parameters", "options"])

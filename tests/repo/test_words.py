@@ -89,7 +89,7 @@ TEXT_RULES = (
     Rule("anew", r"\banew\b", "again, from scratch", ("reads everything anew",), ("a new key",)),
     Rule(
         "but for",
-        r"\bbut for (?:the|its|their|one|what|those|a)\b",
+        r"\bbut for (?:(?:the|its|their|one|what|those|a)\b|`)",
         "except (for)",
         ("all but for the last", "nothing but for what it names"),
         ("not for this, but for that",),

@@ -348,7 +348,7 @@ def test_messages_that_are_no_valid_output(runner: Runner) -> None:
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
     assert "still here" in done.outputs()
     assert "and here" in done.outputs()
-    assert "no valid output" in done.text("log.txt")
+    assert "not a valid output" in done.text("log.txt")
 
 
 @pytest.mark.parametrize("levels", [250, 600])  # a kernel of 3.12 cannot send what is much deeper

@@ -64,7 +64,7 @@ def get(client: Client, execution: str, what: str | None, as_json: bool) -> None
 @click.argument("executions", metavar="ID...", nargs=-1, required=True)
 @connected
 def cancel(client: Client, executions: tuple[str, ...]) -> None:
-    """Cancel executions; what has run is kept. One that has ended is left as it is."""
+    """Cancel executions; partial results are kept. Ended ones are left unchanged."""
     for execution in executions:
         state = client.cancel(execution)
         click.echo(f"{state.id} had already ended as {state.reason}" if state.finished else f"{state.id} is being cancelled")
@@ -75,7 +75,7 @@ def cancel(client: Client, executions: tuple[str, ...]) -> None:
 @click.option("--current", is_flag=True, help="Run the notebook's current version instead of the one that ran.")
 @connected
 def rerun(client: Client, execution: str, current: bool) -> None:
-    """Start an execution's notebook again with the same parameters and files, and print the new execution's id."""
+    """Run an execution's notebook again with the same parameters and files, and print the new execution's id."""
     click.echo(client.rerun(execution, current=current).id)
 
 
@@ -83,7 +83,7 @@ def rerun(client: Client, execution: str, current: bool) -> None:
 @click.argument("executions", metavar="ID...", nargs=-1, required=True)
 @connected
 def delete(client: Client, executions: tuple[str, ...]) -> None:
-    """Remove ended executions with all their results, for good."""
+    """Delete ended executions with all their results, permanently."""
     for execution in executions:
         client.delete(execution)
         click.echo(f"{execution} is gone")

@@ -37,7 +37,7 @@ def _file_option(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def keys() -> None:
-    """Create, list and revoke API keys in a keys file. A running server takes changes up by itself."""
+    """Create, list and revoke API keys in a keys file. A running server reloads the file automatically."""
 
 
 @keys.command()
@@ -94,7 +94,7 @@ def list_(path: Path) -> None:
 @click.argument("key_id", metavar="NAME")
 @_file_option
 def revoke(key_id: str, path: Path) -> None:
-    """Remove a key from the file; it stops working at once."""
+    """Remove a key from the file; it stops working immediately."""
     with _changing(path) as file:
         left = [item for item in file.entries if item.id != key_id]
         if len(left) == len(file.entries):

@@ -22,9 +22,9 @@ __all__ = ["reindex"]
     help="Folder with executions and results, as given to serve.",
 )
 def reindex(data_dir: Path) -> int:
-    """Rebuild the lists from the records and pin the results that were copied, after a restore or damage.
+    """Rebuild the lists from the records and pin copied results again, after a restore or damage.
 
-    Names every result that is missing or has another content than its record says. Safe while a server runs on the same folder. On
+    Lists every result that is missing or differs from its record. Safe while a server runs on the same folder. On
     Kubernetes: python -m podbook_operator.reindex.
     """
     if not (data_dir / "store").is_dir():

@@ -62,7 +62,7 @@ _PATH = click.Path(path_type=Path)
 def serve(*, access_log: bool, **options: Any) -> int:
     """Serve the notebooks of a folder as a REST API.
 
-    Every call runs its notebook in a process of its own. Executions survive the server: started again on the same --data-dir, it goes on
+    Every call runs its notebook in its own process. Executions survive the server: restarted on the same --data-dir, it continues
     where it was.
     """
     try:

@@ -114,21 +114,21 @@ class OnViolation(StrEnum):
 
 
 class Outputs(Document):
-    """What is made of the executed notebook, and of an output that breaks its contract."""
+    """Which pages are rendered, and what happens to an output that violates its contract."""
 
     html: Annotated[bool, Field(description="Render the notebook as HTML.")] = True
     report: Annotated[bool, Field(description="Render the HTML without inputs as well.")] = True
     violation: Annotated[
         OnViolation | None,
         Field(
-            description="What an output that breaks its contract means: `Fail`, as when absent, ends the run as InvalidOutput; with "
+            description="What happens when an output violates its contract: `Fail`, as when absent, ends the run as InvalidOutput; with "
             "`Report` it succeeds, the output is served, and the condition OutputValid is False."
         ),
     ] = None
 
 
 class Spec(Document):
-    """What is wanted. Immutable but for ``cancel`` (false to true) and ``ttlSecondsAfterFinished``."""
+    """The desired execution. Immutable except ``cancel`` (false to true) and ``ttlSecondsAfterFinished``."""
 
     notebook: NotebookRef
     parameters: Annotated[
@@ -180,7 +180,7 @@ class Progress(Observation):
 
 
 class Resolved(Observation):
-    """What was fixed when the execution was accepted; exactly this runs."""
+    """What was resolved when the execution was accepted; exactly this runs."""
 
     version: Annotated[str, Field(max_length=64, description="Version of the notebook.")]
     parameters_digest: Annotated[str, Field(max_length=64, description="SHA-256 of the canonical JSON of the parameters.")]
@@ -236,13 +236,13 @@ class Condition(Observation):
 
 
 class Status(Observation):
-    """What is. At most 16 KiB: no outputs, tracebacks or logs."""
+    """The observed state. At most 16 KiB: no outputs, tracebacks or logs."""
 
     observed_generation: Annotated[
         int | None, Field(ge=0, description="Generation of the resource that the status was derived from.")
     ] = None
     phase: Annotated[Phase, Field(description="Derived from the reason, for columns and filters.")] = Phase.PENDING
-    reason: Annotated[Reason, Field(description="Where it is, or why it ended.")] = Reason.PENDING
+    reason: Annotated[Reason, Field(description="Current step, or why it ended.")] = Reason.PENDING
     message: Annotated[str, Field(max_length=1024, description="The reason in a sentence.")] = ""
     attempts: Annotated[int, Field(ge=0, le=100, description="Number of attempts started.")] = 0
     job_name: Annotated[str | None, Field(max_length=63, description="Its Job.")] = None

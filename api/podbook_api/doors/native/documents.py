@@ -34,7 +34,7 @@ __all__ = [
 
 
 class CreateExecution(ExecutionOptions):
-    """A wish to run a notebook. What is absent comes from the contract, then from the profile."""
+    """A request to run a notebook. What is absent defaults to the contract, then to the profile."""
 
     parameters: Annotated[dict[str, Any], Field(description="Values of the notebook's parameters, by name.")] = {}
 
@@ -133,7 +133,7 @@ class FileList(Resource):
 
 
 class LinkRequest(Resource):
-    """What a signed link shall open."""
+    """The artifact that a signed link opens."""
 
     artifact: Annotated[
         str,

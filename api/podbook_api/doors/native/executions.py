@@ -46,7 +46,7 @@ LABEL_LENGTH = LABEL_KEY_LENGTH + 1 + LABEL_VALUE_LENGTH
 
 
 class ListView(StrEnum):
-    """How much of each execution a list tells."""
+    """How much of each execution a list contains."""
 
     SUMMARY = "summary"
     FULL = "full"
@@ -87,7 +87,7 @@ async def create_execution(
 ) -> Response:
     """Create an execution of a notebook, checked against its contract before anything starts.
 
-    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is what the JSON body says besides
+    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is the JSON body without
     the parameters.
     """
     parts.runs.permit(caller, notebook)
@@ -167,11 +167,11 @@ async def list_executions(
     ] = ListView.SUMMARY,
     cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the previous page.")] = None,
 ) -> Response:
-    """List the caller's executions (all of them with a scope on `executions/*`), live and past ones together.
+    """List the caller's executions (all of them with a scope on `executions/*`), running and ended.
 
-    A page may be short, or empty, and still have a nextCursor: the search goes on there. While the place where executions run cannot be
-    reached, the answer is 503 with Retry-After; only a list of ends (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end)
-    is told then, from what is stored.
+    A page may be short, or empty, and still have a nextCursor: continue there. While the backend cannot be reached, the answer
+    is 503 with Retry-After, except for lists of ended executions (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end),
+    which are read from the store.
 
     Items have no `spec.parameters`, which may be 256 KiB each: read an execution by its id, or ask for `view=full`.
     """
@@ -215,9 +215,9 @@ def _label(text: str) -> tuple[str, str]:
     },
 )
 async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Read an execution, alive or ended; with `If-None-Match` only when it has changed.
+    """Read an execution, running or ended; with `If-None-Match` only if it has changed.
 
-    While the place where executions run cannot be reached, those that have ended are read from what is stored, and for the others the
+    While the backend cannot be reached, ended executions are read from the store, and for others the
     answer is 503 with Retry-After.
     """
     return _tagged(await parts.executions.find(caller, execution_id), request)
@@ -238,7 +238,7 @@ def _tagged(execution: NotebookExecution, request: Request) -> Response:
     responses={200: {"model": ExecutionResource, "description": "The execution, ended or being cancelled"}, **failures(404)},
 )
 async def cancel_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Ask for the end of an execution. Repeatable; one that has ended is returned as it is. What had run is kept."""
+    """Cancel an execution. Idempotent: one that has ended is returned unchanged. Partial results are kept."""
     return JSONResponse(execution_document(await parts.executions.cancel(caller, execution_id)))
 
 
@@ -274,6 +274,6 @@ async def rerun_execution(
     responses={204: {"description": "Deleted, with all its results"}, **failures(404, 409)},
 )
 async def delete_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Delete an ended execution with its results; one that runs must be cancelled first."""
+    """Delete an ended execution with its results; a running one must be cancelled first."""
     await parts.executions.remove(caller, execution_id)
     return Response(status_code=204)

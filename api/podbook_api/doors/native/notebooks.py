@@ -63,7 +63,7 @@ _PUBLISH_BODY: dict[str, Any] = {
     responses={200: {"model": NotebookList, "description": "The notebooks"}, **failures()},
 )
 async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
-    """List every notebook the caller may see, with what it takes and gives; broken ones say why."""
+    """List every notebook the caller may see, with its schemas; broken ones with the reason."""
     items = await parts.notebooks.listing(caller)
     clashes = clashing_ids([item.version for item in items if isinstance(item, Published)])
     return JSONResponse({"items": [_document(item, clash=clashes.get(item.name)) for item in items]})
@@ -81,7 +81,7 @@ def _document(found: Published | Broken, *, clash: str | None = None) -> dict[st
 @router.get(
     "/{notebook}",
     operation_id="get_notebook",
-    summary="Read about a notebook",
+    summary="Read a notebook",
     response_model=None,
     responses={
         200: {"model": NotebookResource, "description": "The notebook"},
@@ -90,7 +90,7 @@ def _document(found: Published | Broken, *, clash: str | None = None) -> dict[st
     },
 )
 async def get_notebook(notebook: NotebookName, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Read what a notebook takes and gives, and which version is current. The ETag is that version."""
+    """Read a notebook's schemas and its current version. The ETag is that version."""
     found = await parts.notebooks.look(caller, notebook)
     if isinstance(found, Broken):
         return JSONResponse(_document(found))
@@ -182,7 +182,7 @@ async def _read_submission(request: Request) -> Submission:
     responses={204: {"description": "It is no longer published"}, **failures(404, 409)},
 )
 async def unpublish_notebook(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Unpublish a notebook. Executions that wait still run, and results stay."""
+    """Unpublish a notebook. Waiting executions still run, and results are kept."""
     await parts.notebooks.unpublish(caller, notebook)
     return Response(status_code=204)
 

@@ -185,8 +185,8 @@ async def get_events(
 ) -> Response:
     """Follow an execution: `status` and `progress` events, the present state first, and `end` as the last one.
 
-    Ids derive from the state, so a stream can be resumed at any replica. It ends within seconds, without `end`, once the key or the link
-    it was opened with is no longer good.
+    Event ids derive from the state, so any replica can resume a stream. It ends within seconds, without `end`, once the key or the
+    link it was opened with becomes invalid.
     """
     execution = await parts.executions.find(granted.caller, execution_id)
     present = State(execution, execution.status.progress)
@@ -217,7 +217,7 @@ async def get_events(
     responses={201: {"model": SignedLink, "description": "The link"}, **failures(400, 404, 413, 415)},
 )
 async def create_link(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Make a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
+    """Sign a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
     execution = await parts.executions.find(caller, execution_id)
     try:
         wanted = LinkRequest.model_validate(await read_json(request))
