@@ -29,6 +29,12 @@ _EXECUTIONS = "podbook.cli.executions"
 COMMANDS = MappingProxyType(
     {
         "serve": Entry("podbook.cli.serve", "serve", "Serve a folder of notebooks as a REST API.", "api,runner"),
+        "kernelgateway": Entry(
+            "podbook.cli.kernel_gateway",
+            "kernelgateway",
+            "Serve a notebook's annotated cells, with the Kernel Gateway's options.",
+            "api,runner",
+        ),
         "run": Entry("podbook.cli.run", "run", "Run a notebook and print its output."),
         "list": Entry(_EXECUTIONS, "list_", "List executions, newest first."),
         "get": Entry(_EXECUTIONS, "get", "Show an execution or one of its results."),
