@@ -1,7 +1,8 @@
 """The words of docs/explanation/words.md: what the page says not to use, and English that no reader should have to decode, stay out.
 
 Two scopes. *Text* is everything written in the repository: code with its docstrings and comments, the chart, the docs. *Messages* are what
-users read: string literals of the programs that are not docstrings, the chart, the custom resource definition and the OpenAPI document.
+users read: string literals of the programs that are not docstrings, the chart, the custom resource definition, the OpenAPI document and
+the docs.
 """
 
 import ast
@@ -111,7 +112,13 @@ TEXT_RULES = (
 )
 MESSAGE_RULES = (
     Rule("whoever", r"\bwhoever\b", "anyone who, or the role: the caller, the administrator", ("whoever reaches this address",)),
-    Rule("nobody", r"\bnobody\b", "no one, or the role: no caller", ("Nobody starts runs",)),
+    Rule(
+        "nobody",
+        r"(?<!\| )\bnobody\b(?! \|)",
+        "no one, or the role: no caller",
+        ("Nobody starts runs",),
+        ("| Running | nobody | never |",),
+    ),
     Rule("somebody", r"\bsomebody\b", "another client, another process", ("it is written by somebody else",)),
     Rule("longest run", r"\blongest (?:run|wait|time)\b", "maximum run time", ("Longest run.",), ("the longest of them",)),
     Rule("it is tried again", r"\bit is tried again\b|; tried again\b", "retrying", ("it failed; it is tried again in 5 s",)),
@@ -164,7 +171,7 @@ def messages() -> dict[str, str]:
     for name, text in texts().items():
         if name.endswith(".py") and name.startswith(PACKAGES):
             found[name] = "\n\n".join(joined(literal) for literal in literals((ROOT / name).read_text()))
-        elif name.startswith("helm/") or name == "docs/reference/openapi.json":
+        elif name.startswith("helm/") or name == "docs/reference/openapi.json" or name.endswith(".md"):
             found[name] = text
     return found
 
