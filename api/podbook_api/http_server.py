@@ -127,7 +127,7 @@ class BoundedConnection(H11Protocol):
         self._refuse(ProblemError(400, Code.INVALID_REQUEST, "the request is not valid HTTP"))
 
     def _make_room(self) -> None:
-        """Close the connection that has been without a request for longest, so that whoever sends one is served; else this one.
+        """Close the connection that has been without a request for longest, so that a connection with a request is served; else this one.
 
         Otherwise clients that send nothing would keep out the probes of the cluster, and it would restart the server.
         """

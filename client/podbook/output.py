@@ -47,7 +47,7 @@ def save_output(data: Any) -> None:
     if not _in_kernel():
         print(json.dumps(output, ensure_ascii=False, indent=2))  # noqa: T201 - a script's way to show its result
         return
-    from IPython.display import display  # noqa: PLC0415 - a kernel has it loaded; nobody else needs it
+    from IPython.display import display  # noqa: PLC0415 - a kernel has it loaded; nothing else needs it
 
     scrap = {
         "name": OUTPUT_NAME,

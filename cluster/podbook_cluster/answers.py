@@ -10,7 +10,7 @@ _FORBIDDEN = " is forbidden: "
 _USER = 'User "'
 _NOT_READY = ("not yet ready to handle request", "status unknown for quota")
 """How a 403 goes on that says nothing about the object: an API server that has just started refuses every object until its admission
-plugins have read what they need; so does a quota that nobody has counted yet."""
+plugins have read what they need; so does a quota that has not been counted yet."""
 _QUOTA = ("exceeded quota: ", "exceeded quota ")
 
 

@@ -16,7 +16,7 @@ from podbook_runner.limits.stop import Stop
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _CRASHED = 1
-"""No exit code of ours: whoever started the runner calls it RunnerCrashed."""
+"""Not an exit code of ours: the starter of the runner reports it as RunnerCrashed."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""API keys: who calls, and what they may do. The file holds hashes only, so that reading it gives nobody a key.
+"""API keys: who calls, and what they may do. The file holds hashes only, so that reading it does not reveal a key.
 
 The file::
 
@@ -122,7 +122,7 @@ class Keys(Protocol):
 
 
 class Anonymous:
-    """No keys: everyone may do everything, and nobody has a name."""
+    """No keys: everyone may do everything, and callers have no name."""
 
     problem: str | None = None
     required = False

@@ -77,7 +77,7 @@ class BackendUnavailableError(BackendError):
 
 
 class MissingRightError(BackendUnavailableError):
-    """The backend does not let this server do what it has to; whoever installed it can tell why. ``right`` says what is missing."""
+    """The backend denies this server a permission that it needs; the administrator has to grant it. ``right`` says which."""
 
     def __init__(self, right: str, retry_after: int = 30) -> None:
         super().__init__(f"a permission is missing: {right}", retry_after)

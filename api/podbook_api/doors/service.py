@@ -64,7 +64,7 @@ async def healthz() -> JSONResponse:
 
 @router.get("/readyz")
 async def readyz(parts: ServicesDep) -> JSONResponse:
-    """Store and backend can be used. What is wrong is named here, and described in the log, since nobody needs a key for this."""
+    """Store and backend can be used. What is wrong is only named here, and described in the log, since this needs no key."""
     problems = [
         name for name, check in (("store", _store(parts)), ("backend", parts.context.backend.check())) if await _fails(name, check)
     ]

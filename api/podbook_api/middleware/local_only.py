@@ -1,6 +1,6 @@
 """Keeps web pages away from a server without keys.
 
-Such a server trusts whoever can reach it. A browser on the same machine can, and it runs pages of strangers: by a form or a script sent
+Such a server trusts every client that can reach it. A browser on the same machine can, and it runs pages of strangers: by a form or a script sent
 to ``127.0.0.1``, or by a name of theirs that resolves to it (DNS rebinding), a page could run notebooks. So the Host must be a name of this
 machine, and a request that a browser sends for a page of another origin may change nothing.
 """

@@ -1,6 +1,6 @@
 """A folder of notebooks that is published as it lies on disk, and again whenever its files change.
 
-What is broken is not served, not even in its last good version: whoever edits a notebook must not get results of another one than the
+What is broken is not served, not even in its last good version: an author who edits a notebook must not get results of another one than the
 file they look at. The listing says why instead. Removing a file unpublishes its notebook.
 """
 
@@ -176,7 +176,7 @@ class NotebooksFolder:
             await asyncio.sleep(pause)
 
     async def _settle(self, seen: Fingerprint) -> None:
-        """Wait until nobody writes: a file that is just being saved would be listed as broken for a moment."""
+        """Wait until nothing is being written: a file that is just being saved would be listed as broken for a moment."""
         for _ in range(_SETTLE_ROUNDS):
             await asyncio.sleep(_SETTLE_SECONDS)
             again = await self._threads.run(fingerprint, self._folder)

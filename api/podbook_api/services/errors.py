@@ -52,7 +52,7 @@ class ServiceError(Exception):
         ├── StoreAwayError               the object store cannot be used
         ├── BackendAwayError             executions that have not ended cannot be reached
         ├── ValidatorBusyError           too many checks are running
-        └── MisconfiguredError           whoever installed the service must do something
+        └── MisconfiguredError           the administrator must do something
 
     Args:
         message: what was wrong and what would be right.
@@ -360,6 +360,6 @@ class ValidatorBusyError(UnavailableError):
 
 
 class MisconfiguredError(UnavailableError):
-    """Whoever installed the service must do something."""
+    """The administrator must do something."""
 
     code = "ConfigurationError"

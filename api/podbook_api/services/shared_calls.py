@@ -38,7 +38,7 @@ class SharedCalls(Generic[K, V]):
         shared = self._next.get(key)
         if shared is None:
             shared = self._next[key] = asyncio.create_task(self._put(key, self._asked.get(key)))
-            # Where all have given up, nobody is left to hear of an error.
+            # When all callers have given up, an error has no receiver.
             shared.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(shared)
 

@@ -79,7 +79,7 @@ def serve(*, access_log: bool, **options: Any) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, answers whoever waits before it stops, and leaves the exit code to us."""
+    """Uvicorn that says when it is ready, answers waiting callers before it stops, and leaves the exit code to us."""
 
     def __init__(self, config: uvicorn.Config, embedded: Embedded, text: str) -> None:
         super().__init__(config)

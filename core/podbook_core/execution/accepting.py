@@ -1,6 +1,6 @@
 """Accepting an execution: which version of its notebook runs, and whether it may; asked once, and only compared from then on.
 
-What was accepted is in ``status.resolved``. Whoever is about to run it asks :meth:`Accepting.confirm` whether all of it is still available:
+What was accepted is in ``status.resolved``. Before it is run, :meth:`Accepting.confirm` says whether all of it is still available:
 the parameters are compared by their digest and never checked again, since a contract that has stalled by then would change the verdict.
 """
 
@@ -67,7 +67,7 @@ class Accepting:
         return resolved, version
 
     def confirm(self, execution: NotebookExecution, profiles: Profiles) -> Accepted | Refused:
-        """The same with the profile it runs on, for whoever is about to run it."""
+        """The same with the profile it runs on, for use before it is run."""
         found = self.fixed(execution)
         if isinstance(found, Refused):
             return found

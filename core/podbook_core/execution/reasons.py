@@ -89,7 +89,7 @@ class Reason(StrEnum):
 
 INTERRUPTED = "Interrupted"
 """The outcome of an attempt that was told to stop (SIGTERM). Never the reason of an execution: what follows from it, another
-attempt, ``Cancelled`` or ``Evicted``, is decided by whoever knows why it was told."""
+attempt, ``Cancelled`` or ``Evicted``, is decided where it is known why it was told to stop."""
 
 
 class ExitCode(IntEnum):

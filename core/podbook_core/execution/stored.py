@@ -1,7 +1,7 @@
 """Executions that another version of Podbook may have written: resources of the cluster, and documents of the embedded mode.
 
 What a caller sends is read strictly, by the model itself. What is stored already may be newer than its reader, and is read without the
-fields that this version does not know; their names tell whoever would run it that it must not be run by this version.
+fields that this version does not know; their names say that this version must not run it.
 """
 
 from collections.abc import Mapping

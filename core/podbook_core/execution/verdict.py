@@ -15,7 +15,7 @@ _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _SIGNALLED = 128
 """Container runtimes report death by a signal as this and the signal's number."""
 _UNEXPLAINED = 1
-"""Attempts that may end by a signal to stop that nobody outside is known to have sent."""
+"""Attempts that may end by a signal to stop that is not known to come from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class AttemptEnd:
     """Everything known about an attempt that has ended."""
 
     exit_code: int | None
-    """The runner's exit code; None when nobody saw it."""
+    """The runner's exit code; None when it was not observed."""
     manifest: AttemptManifest | None
     cancel_requested: bool
     disrupted: bool
-    """It was ended from outside (drain, preemption, deletion, restart), or nobody was there to see why."""
+    """It was ended from outside (drain, preemption, deletion, restart), or its end was not observed."""
     attempts: int
     """Attempts begun so far, this one included."""
     retries: int
@@ -89,7 +89,7 @@ def judge(end: AttemptEnd) -> End | Again:
         return again if isinstance(again, Again) else End(Reason.KERNEL_DIED, message)
     reason = Reason.RUNNER_CRASHED if end.exit_code is None else outcome_of_exit_code(end.exit_code)
     if reason is None or reason is Reason.SUCCEEDED:
-        # Exit code 0 without a manifest that says so: somebody ended the runner from within.
+        # Exit code 0 without a manifest that says so: the notebook ended the runner from within.
         reason = Reason.RUNNER_CRASHED
     message = end.message
     if not message and reason is Reason.RUNNER_CRASHED:

@@ -49,7 +49,7 @@ class Source:
     assets: tuple[Asset, ...]
     """Sorted by path, relative to the notebook's own folder."""
     files: tuple[Path, ...]
-    """Every file that was read: whoever watches the notebook watches these."""
+    """Every file that was read: to watch the notebook, watch these."""
 
 
 def find_notebooks(folder: Path) -> list[Path]:

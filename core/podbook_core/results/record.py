@@ -218,7 +218,7 @@ class RecordStore:
             try:
                 winner = self.read(execution.uid)
             except ValidationError:
-                # Nobody can say what it decided, and the execution must end all the same.
+                # What it decided is unknown, and the execution must still end.
                 _LOG.error("%s cannot be read; it is being rewritten", record_key(execution.uid))
                 self._store.put(record_key(execution.uid), data, media_type="application/json")
                 return record

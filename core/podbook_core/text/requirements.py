@@ -1,7 +1,7 @@
 """What a stored document demands of its reader. Standard library only: the runner reads its task before anything else is imported.
 
 Readers pass over members that they do not know, so that a newer version may add some. What must not be passed over is named in the
-document's ``requires``, a list of feature names: whoever does not know one of them refuses this one document, by that name.
+document's ``requires``, a list of feature names: a version that does not know one of them refuses this one document, by that name.
 """
 
 import re

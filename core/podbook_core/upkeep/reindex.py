@@ -31,7 +31,7 @@ class Rebuilt:
 
     @override
     def __str__(self) -> str:
-        """One line for whoever typed the command."""
+        """One line for the administrator."""
         return (
             f"{self.indexed} records indexed, {self.removed} entries without a record removed, "
             f"{self.pinned} results pinned again, {self.damaged} missing or changed"

@@ -101,7 +101,7 @@ class Sweeper:
 
         Raises:
             StoreError: the store cannot be used; the rest is done the next time.
-            Exception: what :meth:`Surroundings.alive` raises when nobody can say which executions are there.
+            Exception: what :meth:`Surroundings.alive` raises when it is unknown which executions exist.
         """
         there, run = self._surroundings, self._threads.run
         removed = await run(self._sweep.remove_expired)

@@ -84,7 +84,7 @@ class StoreSweep:
             try:
                 record = self._records.read_by_name(entry.name)
             except ValueError:
-                continue  # nobody can say when it ended
+                continue  # it is unknown when it ended
             ended = None if record is None else record.execution.status.completion_time
             if idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
                 self._store.delete(idempotency_key(digest))
@@ -96,7 +96,7 @@ class StoreSweep:
         return retention.orphaned_executions(all_keys(self._store, EXECUTIONS), ())
 
     def remove_unrecorded(self, uids: Collection[str]) -> int:
-        """Remove what executions left that nobody can ever read; one that has a record by now stays. Returns how many were removed."""
+        """Remove what executions left that can never be read; one that has a record by now stays. Returns how many were removed."""
         removed = 0
         for uid in uids:
             if self._store.head(record_key(uid)) is None:

@@ -1,6 +1,6 @@
 """Carries decisions out: look at one execution, decide, act, look again, until there is nothing to do but wait.
 
-Every action is idempotent and may be interrupted anywhere: whoever comes next finds the facts and goes on. Order matters in two places:
+Every action is idempotent and may be interrupted anywhere: the next reconciliation finds the facts and continues. Order matters in two places:
 Secret before Job, because the pod mounts it; and at the end, see :mod:`podbook_operator.act.closing`.
 """
 

@@ -51,11 +51,11 @@ def judge_pod(now: Situation, pod: PodFacts, attempts: int) -> End | Again:
 
 
 def judge_vanished(now: Situation, *, active: bool) -> Finish | Again | None:
-    """What attempts say whose pods are gone: nobody saw their exit codes, so their manifests alone speak."""
+    """What attempts report whose pods no longer exist: their exit codes were not observed, so only their manifests count."""
     present = {pod.uid for pod in now.pods}
     again: Again | None = None
     total = attempts_begun(now.execution.status, now.pods)
-    # Nobody knows which attempt of how many it was. While the Job goes on, the Job has decided that it was not the last one.
+    # It is unknown which attempt of how many it was. While the Job goes on, the Job has decided that it was not the last one.
     going_on = active or (now.job is not None and not now.job.finished and total < ATTEMPTS_LIMIT)
     for attempt, manifest in now.manifests.items():
         if attempt in present or manifest is None:

@@ -68,7 +68,7 @@ class PodFacts:
     created: datetime
     phase: str
     deletion: datetime | None
-    """When it was to be gone (deletion time and grace), None when nobody asked."""
+    """When it was to be gone (deletion time and grace), None when it is not being deleted."""
     disrupted: bool
     """It was ended from outside: DisruptionTarget, a deletion, an eviction, a node that refused it."""
     status_reason: str

@@ -1,7 +1,7 @@
 """Signed access ends with the credentials that signed it. Where those are temporary, it is signed again in time, for every run that is on.
 
 What was signed when is known to this process only, so the first thing a restarted operator does is to sign everything again. One
-request reads an execution and one replaces its Secret, about once in the life of a set of credentials; between that nobody is asked.
+request reads an execution and one replaces its Secret, about once in the life of a set of credentials; between that nothing is requested.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class Renewal:
         except (StoreUnavailableError, ClusterUnavailableError):
             raise  # the next one would wait for the same
         except Exception:
-            # One that cannot be renewed keeps nobody else from it.
+            # One that cannot be renewed does not stop the others.
             _LOGGER.exception("its signed access could not be renewed; retrying in a minute", extra={"execution": entry.name})
             return False
         if problem is None:

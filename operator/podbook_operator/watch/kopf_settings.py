@@ -55,7 +55,7 @@ class _NoProgress(kopf.ProgressStorage):
 def kopf_settings() -> kopf.OperatorSettings:
     """Kopf's settings."""
     settings = kopf.OperatorSettings()
-    # Without both time-outs a watch can go silent and nobody notices (kopf#585, kopf#957).
+    # Without both time-outs a watch can go silent unnoticed (kopf#585, kopf#957).
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 260
     settings.watching.connect_timeout = 10

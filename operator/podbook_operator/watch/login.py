@@ -1,4 +1,4 @@
-"""How kopf talks to the API server: as whoever this program is, and so that no object can end a watch of all of them.
+"""How kopf talks to the API server: with this program's own identity, and so that no object can end a watch of all of them.
 
 Kopf parses what it receives by itself, and an object that this Python cannot parse, because it is nested thousands of levels deep, would
 end the watch, again after every restart. So what is that deep is cut off before kopf sees it.

@@ -1,6 +1,6 @@
 """Executions as NotebookExecution resources of a Kubernetes cluster.
 
-Each replica keeps one watch, whose events feed a cache; whoever waits for an execution waits for the cache, never for the API server.
+Each replica keeps one watch, whose events feed a cache; callers that wait for an execution wait for the cache, never for the API server.
 A single execution is read live: another replica may have changed or removed it a moment ago.
 """
 

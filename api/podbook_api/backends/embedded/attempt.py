@@ -68,7 +68,7 @@ def verdict_on(
 
     Args:
         manifest: what the attempt left.
-        exit_code: the runner's exit code, negative for a signal; None when nobody saw it.
+        exit_code: the runner's exit code, negative for a signal; None when it was not observed.
         late: it was killed because it had run past every clock of its own.
         cancel_requested: the execution's end was asked for.
         stopping: the server stops, and had told the runner to.

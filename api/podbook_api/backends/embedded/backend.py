@@ -136,7 +136,7 @@ class EmbeddedBackend:
             await companion.start()
 
     def quiesce(self) -> None:
-        """Take no more executions and end every watch, so that whoever waits is answered before the server goes."""
+        """Take no more executions and end every watch, so that waiting callers are answered before the server stops."""
         self._accepting = False
         self._table.close()
 

@@ -52,7 +52,7 @@ class Documents:
 
     def rewrite(self, execution: NotebookExecution) -> None:
         """Store the next state of a document, given without parameters: those of the document stay."""
-        # One that somebody removed comes back without: its execution then ends, for its parameters are not those that were accepted.
+        # One that was removed from outside comes back without: its execution then ends, for its parameters are not those that were accepted.
         self.write(self.whole(execution) or execution)
 
     def whole(self, execution: NotebookExecution) -> NotebookExecution | None:

@@ -100,7 +100,7 @@ class Lifecycle:
             finally:
                 self._runners.pop(row.execution.uid, None)
         if exit_code is None or exit_code not in set(ExitCode):
-            # Nobody cleaned up behind this runner: its kernel lives in a session of its own, and may live on.
+            # Nothing cleaned up after this runner: its kernel has its own session, and may still be alive.
             await self._parts.threads.run(kill_marked, _marker(row.execution))
         manifest = await self._insist(row, lambda: self._parts.threads.run(self._attempts.manifest, folder.uid, folder.attempt))
         verdict = verdict_on(
@@ -188,7 +188,7 @@ class Lifecycle:
         return accepting.confirm(execution, profiles)
 
     async def _start(self, row: Row, folder: AttemptFolder) -> Runner | None:
-        """Start the runner of a recorded attempt; None when nobody wants it any more.
+        """Start the runner of a recorded attempt; None when it is no longer wanted.
 
         Raises:
             OSError: the system starts no such process now: no permission, no memory, no more processes or files.
@@ -281,7 +281,7 @@ class Lifecycle:
         _LOG.info("%s ended: %s", row.execution.name, record.execution.status.reason)
 
     async def _whole(self, row: Row) -> NotebookExecution:
-        """The execution with its parameters. Where somebody removed its document, it ends without them rather than never."""
+        """The execution with its parameters. If its document was removed from outside, it ends without them rather than never."""
         found = await self._table.whole(row)
         if found is None:
             _LOG.error("the document of %s no longer exists, nor do its parameters", row.execution.name)

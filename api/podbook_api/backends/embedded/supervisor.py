@@ -18,7 +18,7 @@ __all__ = ["StopReport", "Supervisor"]
 
 _LOG = logging.getLogger("podbook.supervisor")
 _KEEP_ENDED_SECONDS = 30.0
-"""How long an ended execution is still answered from memory, so that whoever asks for its name just then is not told of none."""
+"""How long an ended execution is still answered from memory, so that a caller who reads it just then does not get 404."""
 _UNEXPECTED_SECONDS = 5.0
 _LONGEST_UNEXPECTED_SECONDS = 300.0
 _TICK_SECONDS = 60.0

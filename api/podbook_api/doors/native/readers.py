@@ -1,4 +1,4 @@
-"""Who reads an artifact: a caller with a key, or whoever has a signed link, for browsers cannot send keys."""
+"""Who reads an artifact: a caller with a key, or the holder of a signed link, because browsers cannot send keys."""
 
 from typing import Annotated
 

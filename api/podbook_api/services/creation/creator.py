@@ -124,7 +124,7 @@ class Creator:
             )
         version = await self._notebooks.version(spec.notebook.name, spec.notebook.version)
         wanted = spec.model_copy(update={"submitted_by": caller.id})
-        # Whoever waits for a slow contract waits here, and not in one of the threads, which are everybody's.
+        # Callers that wait for a slow contract wait here, and not in one of the threads, which are shared.
         async with self._turns.turn((spec.notebook.name, version.version if version else "")):
             decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
         if isinstance(decision, Refused):

@@ -73,7 +73,7 @@ def claim(store: ObjectStore, digest: str, entry: Entry, *, replacing: str | Non
 def release(store: ObjectStore, digest: str, name: str) -> None:
     """Give a key back whose execution could not be created, so that another request may have it. Blocks.
 
-    Whoever takes it next gets the same name, and so meets the execution should it have been created after all.
+    The next request with it gets the same name, and so finds the execution if it was created after all.
     """
     found = read(store, digest)
     if found is not None and found[0].name == name and not found[0].released:

@@ -1,4 +1,4 @@
-"""A lock for each of many keys, kept only while somebody wants it."""
+"""A lock for each of many keys, kept only while it is in use."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
