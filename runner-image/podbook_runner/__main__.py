@@ -16,7 +16,7 @@ from podbook_runner.limits.stop import Stop
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _CRASHED = 1
-"""No exit code of ours: whoever started the runner calls it RunnerCrashed."""
+"""Not an exit code of ours: the starter of the runner reports it as RunnerCrashed."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         except InvalidTaskError as error:
             problem = str(error)
     if task is None:
-        outcome = Outcome(Reason.CONFIGURATION_ERROR, problem or "there is no task")
+        outcome = Outcome(Reason.CONFIGURATION_ERROR, problem or "no task was given")
     else:
         outcome = Run(task, options.task, options.attempt, options.work_dir, stop).run()
     say(f"podbook_runner: {outcome.outcome}" + (f": {outcome.message}" if outcome.message else ""))
@@ -63,12 +63,17 @@ def _options(arguments: Sequence[str], environment: Mapping[str, str]) -> argpar
         metavar="ID",
         help="id of the attempt, the pod's uid; default: $PODBOOK_ATTEMPT",
     )
-    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="where its directories go; default: a temporary directory")
+    parser.add_argument(
+        "--work-dir", type=Path, metavar="DIR", help="where its directories are created; default: a temporary directory"
+    )
     parser.add_argument(
         "--lock-file", type=Path, metavar="FILE", help="locked for as long as the runner lives, with its process id inside"
     )
     parser.add_argument(
-        "--termination-log", type=Path, metavar="FILE", help=f"where to say how it ended; default: {_TERMINATION_LOG} if there"
+        "--termination-log",
+        type=Path,
+        metavar="FILE",
+        help=f"where to write how it ended; default: {_TERMINATION_LOG} if it exists",
     )
     options = parser.parse_args(arguments)
     if not options.attempt or "/" in options.attempt or options.attempt in (".", ".."):
@@ -92,7 +97,7 @@ def _lock(path: Path) -> str | None:
     except OSError as error:
         return f"the lock file cannot be used: {error.strerror or type(error).__name__}"
     if os.fstat(descriptor).st_size:
-        return "the lock was used before: this attempt has ended or was given up"
+        return "the lock was used before: this attempt has ended or was abandoned"
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return None
 

@@ -226,7 +226,7 @@ async def _run_once(worker: Worker, cells: "PlanRun", deadline: Deadline) -> Out
 
 def _file_name(name: str) -> str:
     if not name or "/" in name or "\x00" in name or name in (".", ".."):
-        raise AttemptError(Reason.CONFIGURATION_ERROR, f"an input file is named {name[:80]!r}, which is no plain file name")
+        raise AttemptError(Reason.CONFIGURATION_ERROR, f"an input file is named {name[:80]!r}, which is not a plain file name")
     return name
 
 

@@ -133,7 +133,7 @@ class Worker:
         from podbook_runner.children import start_child  # noqa: PLC0415
 
         get_validator(4, 5)  # type: ignore[no-untyped-call] # compiled once, for papermill here and for nbconvert in the fork
-        # What was imported stays; the collector need not look at it again, here nor in the children.
+        # What was imported stays; the collector can leave it alone, here and in the children.
         gc.freeze()
         if validates:
             from podbook_core.schema import worker as validation_worker  # noqa: PLC0415

@@ -199,7 +199,7 @@ def test_fields_of_a_newer_spec_are_named_and_left_out() -> None:
     assert stored.execution == execution(parameters={"deep": {"unknown": 1}})
     assert read_execution(raw) == stored
     assert needs_newer("operator", stored.newer) == (
-        "needs a newer operator: spec.outputs.pdf, spec.someday is not known to this version"
+        "needs a newer operator: spec.outputs.pdf, spec.someday unknown to this version"
     )
 
 
@@ -230,7 +230,7 @@ def test_a_reason_of_a_newer_version_becomes_one_of_its_phase(phase: Any, known:
     status = NotebookExecution.model_validate(raw).status
     assert status.reason is known
     assert isinstance(status.phase, Phase)
-    assert status.message.startswith("Frozen (a reason this version does not know): xxx")
+    assert status.message.startswith("Frozen (a reason unknown to this version): xxx")
 
 
 def test_a_record_of_a_newer_version_is_read(store: DirectoryStore) -> None:

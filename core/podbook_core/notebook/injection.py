@@ -128,7 +128,7 @@ def _classes(source: str) -> Iterable[str]:
     found = _bound_classes(source)
     if found is not None:
         return found
-    # Magics and shell lines are no Python, and what stands between them mostly is.
+    # Magics and shell lines are not Python, but the lines between them mostly are.
     imported = [name for statement in _IMPORT.findall(source) for name in _bound_classes(statement) or ()]
     return [*_CLASS.findall(source), *imported]
 

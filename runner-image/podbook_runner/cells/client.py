@@ -55,7 +55,7 @@ class CellClient(NotebookClient):  # type: ignore[misc,unused-ignore] # a traitl
         except CellExecutionComplete:
             raise
         except Exception as error:  # noqa: BLE001 - a notebook can send any message; the others still count
-            log.line(f"cell {cell_index} sent a message that is no valid output ({type(error).__name__}); it was left out")
+            log.line(f"cell {cell_index} sent a message that is not a valid output ({type(error).__name__}); it was left out")
             return None
 
 

@@ -184,7 +184,7 @@ def log_warnings(log: CellLog) -> None:
         logger = logging.getLogger(name)
         logger.handlers = [_Handler(logging.WARNING)]
         logger.propagate = False
-    # What a killed kernel leaves unread ends tasks with errors that are no news.
+    # What a killed kernel leaves unread ends tasks with errors that tell nothing new.
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
     logging.getLogger("asyncio").propagate = False
 

@@ -46,7 +46,7 @@ class PlanRun:
     limit: int
     """Largest number of bytes all messages of output may have, and the executed notebook."""
     out_of_memory: Callable[[], bool] = lambda: False
-    """Whether the system has killed processes of this container for want of memory."""
+    """Whether the system has killed processes of this container because memory ran out."""
     scraps: OutputScraps = field(default_factory=OutputScraps)
     at: int | None = None
     """The step that is, or was last, executed."""

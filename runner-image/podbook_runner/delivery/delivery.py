@@ -204,7 +204,7 @@ class Delivery:
         if not saved:
             raise AttemptError(
                 Reason.INVALID_OUTPUT,
-                "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
+                "the contract requires an output, but the notebook saved none: call save_output(value) from podbook in a cell",
             )
         from podbook_core.schema.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
 
@@ -218,7 +218,7 @@ class Delivery:
                 raise AttemptError(Reason.INVALID_OUTPUT, problem) from None
         if violations:
             broken = "; ".join(item.sentence() for item in violations)
-            raise AttemptError(Reason.INVALID_OUTPUT, f"the output breaks the contract: {broken}")
+            raise AttemptError(Reason.INVALID_OUTPUT, f"the output violates the contract: {broken}")
 
     def _store_artifacts(self, outcome: Outcome) -> Outcome:
         if self.worker is not None:

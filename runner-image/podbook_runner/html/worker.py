@@ -26,7 +26,7 @@ def main() -> None:
 
     exporter = make_exporter(CompiledTemplates(str(FOLDER)) if FOLDER.is_dir() else None)
     warm_up(exporter)
-    # What was imported and compiled stays; the collector need not look at it again.
+    # What was imported and compiled stays; the collector need not examine it.
     gc.freeze()
     gc.enable()
     line = sys.stdin.readline()

@@ -48,7 +48,7 @@ _PLAIN_EXITS = (
     " if keep_kernel is None or isinstance(keep_kernel, (bool, int, float, str)) else str(keep_kernel))))"
     "(*(lambda kind: (kind, kind.__call__))(__import__('IPython.core.autocall').core.autocall.ZMQExitAutocall))"
 )
-"""IPython puts the argument of ``exit()`` into its reply as it is; one that JSON cannot say, such as an exception, costs the whole reply,
+"""IPython puts the argument of ``exit()`` into its reply as it is; one that JSON cannot represent, such as an exception, costs the whole reply,
 and the cell never ends. As text it is what ``sys.exit()`` shows."""
 _SET_UP = "".join(f"try:\n    {code}\nexcept Exception:\n    pass\n" for code in (_KEEP_ALL_OUTPUT, _PLAIN_EXITS))
 

@@ -27,7 +27,7 @@ class Cause(Enum):
 
 
 class InterruptedFetchError(Exception):
-    """SIGTERM arrived while nothing but a transfer was under way."""
+    """SIGTERM arrived while only a transfer was running."""
 
 
 class Stop:

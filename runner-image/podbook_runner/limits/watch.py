@@ -79,13 +79,13 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching; what happens later is no concern of the run."""
+        """Stop watching; what happens later does not concern the run."""
         self._closed = True
         self._stop.wake()
         self._thread.join(5)
 
     def system_killed(self) -> bool:
-        """Whether the system has killed a process of this container for want of memory since the watch began."""
+        """Whether the system has killed a process of this container because memory ran out since the watch began."""
         return self._group is not None and self._group.kills() > self._kills_before
 
     def _run(self) -> None:
