@@ -1,7 +1,6 @@
 """The gateway's table of requests and exact answers, against ``podbook kernelgateway``."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.kernel_gateway.gateway_cases import CASES, CELLS, TOKEN, Case
