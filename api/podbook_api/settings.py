@@ -1,10 +1,11 @@
 """Settings of the API, read once in the entry point and passed down. Every one may come as ``PODBOOK_<NAME>``, nested with ``__``."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from podbook_core.environment import PREFIX
 from podbook_core.store.s3_settings import S3Section
@@ -12,6 +13,13 @@ from podbook_core.store.s3_settings import S3Section
 __all__ = ["ApiSettings"]
 
 _MIB = 1024 * 1024
+
+
+def _names(value: Any) -> Any:
+    """Names as people write them into a variable, ``native,jupyrest2``, and as Helm does: JSON."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.lstrip().startswith("[") else [name.strip() for name in value.split(",") if name.strip()]
 
 
 class ApiSettings(BaseSettings):
@@ -63,6 +71,8 @@ class ApiSettings(BaseSettings):
     retention_days: Annotated[int, Field(ge=0, description="Days an ended execution is kept (embedded mode); 0 keeps all.")] = 0
     doors: Annotated[
         tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_names),
         Field(
             description="Ways in that are open besides health and documentation, by name; when empty, all that do not take over `/`."
         ),

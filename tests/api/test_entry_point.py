@@ -68,6 +68,29 @@ def test_a_setting_that_is_no_json_is_one_line(monkeypatch: pytest.MonkeyPatch, 
     assert "cors_origins" in said
 
 
+@pytest.mark.parametrize("written", ['["native", "jupyrest2"]', "native,jupyrest2", " native , jupyrest2,"])
+def test_doors_are_named_in_json_or_as_people_write_them(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("PODBOOK_DOORS", written)
+    assert ApiSettings().doors == ("native", "jupyrest2")
+
+
+@pytest.mark.parametrize("written", ["[", '[{"name": "native"}]', "[1]"])
+def test_doors_that_are_no_names_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], written: str
+) -> None:
+    monkeypatch.setenv("PODBOOK_DOORS", written)
+    assert main() == 2
+    assert "PODBOOK_DOORS" in capsys.readouterr().err
+
+
+def test_a_door_that_is_not_there_is_refused_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PODBOOK_DOORS", "native,front")
+    assert main() == 2
+    assert "there is no door 'front'; there are native, jupyrest1, jupyrest2" in capsys.readouterr().err
+
+
 def test_secrets_do_not_show() -> None:
     settings = ApiSettings(s3=S3Section.model_validate({"bucket": "podbook", "access_key": "AKIA", "secret_key": "hush-hush"}))
     assert "hush-hush" not in repr(settings)

@@ -83,6 +83,15 @@ def test_classes_are_those_defined_before_the_parameters() -> None:
     assert classes_before_parameters([cell("class A: ...")]) == frozenset()
 
 
+def test_classes_may_be_imported() -> None:
+    cells = [
+        cell("!pip list\nfrom models import (\n    Early,\n    Other as Another,\n)\nfrom . import (broken\nfrom a import b c"),
+        cell("from company.models import Incident, Person as Who\nimport Module\nif 1:\n    from x import Hidden\n", "parameters"),
+        cell("from models import Late"),
+    ]
+    assert classes_before_parameters(cells) == {"Early", "Another", "Incident", "Who"}
+
+
 def test_objects_become_instances_where_the_notebook_has_their_class() -> None:
     class Incident(dict[str, Any]):
         """Stands for a model."""

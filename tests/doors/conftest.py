@@ -1,6 +1,5 @@
 """An embedded server with the notebooks of the older systems' tables."""
 
-import json
 from collections.abc import Iterator
 
 import httpx
@@ -9,7 +8,7 @@ from tests.support.server import Server, running
 
 from podbook_api.settings import ApiSettings
 
-from .jupyrest_cases import NOTEBOOKS
+from .jupyrest_cases import write_notebooks
 
 
 @pytest.fixture(scope="package")
@@ -17,13 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server without keys."""
     base = tmp_path_factory.mktemp("doors")
     folder = base / "notebooks"
-    (folder / "sub").mkdir(parents=True)
-    for name, (notebook, contract) in NOTEBOOKS.items():
-        (folder / f"{name}.ipynb").write_bytes(notebook)
-        if contract is not None:
-            (folder / f"{name}.config.json").write_text(json.dumps(contract))
-    (folder / "sub/nested.ipynb").write_bytes(NOTEBOOKS["free"][0])
-    (folder / "sub/nested.config.json").write_text("{}")
+    write_notebooks(folder)
     with running(ApiSettings(data_dir=base / "data", notebooks_dir=folder, max_concurrent=2)) as made:
         yield made
 

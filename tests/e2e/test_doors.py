@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from tests.doors.jupyrest_cases import FIRST, NOTEBOOKS, SECOND, walk_first, walk_second
+from tests.doors.jupyrest_cases import FIRST, MODELS, NOTEBOOKS, SECOND, walk_first, walk_second
 
 from podbook_core.text.names import is_execution_name
 
@@ -17,9 +17,10 @@ pytestmark = pytest.mark.cluster
 def client(podbook: Installation) -> httpx.Client:
     """A client with a key, and jupyrest's notebooks published."""
     for name, (notebook, contract) in NOTEBOOKS.items():
-        parts = {"notebook": (f"{name}.ipynb", notebook)}
+        parts = [("notebook", (f"{name}.ipynb", notebook))]
         if contract is not None:
-            parts["contract"] = (f"{name}.config.json", json.dumps(contract).encode())
+            parts.append(("contract", (f"{name}.config.json", json.dumps(contract).encode())))
+            parts += [("models", (f"{alias}.json", json.dumps(schema).encode())) for alias, schema in MODELS.items()]
         podbook.http.put(f"/v1/notebooks/{name}", files=parts).raise_for_status()
     return podbook.http
 

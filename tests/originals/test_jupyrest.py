@@ -4,14 +4,20 @@ They are not part of this repository. Give a checkout of jupyrest/jupyrest, and 
 are installed: ``PODBOOK_JUPYREST_CHECKOUT=… PODBOOK_JUPYREST_PYTHON=…``.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from tests.doors.jupyrest_cases import OWN, SECOND, walk_second, write_notebooks
 from tests.support.serving import Server
 
 CHECKOUT = os.environ.get("PODBOOK_JUPYREST_CHECKOUT", "")
@@ -40,7 +46,7 @@ def jupyrest_client():
     return JupyrestClient({endpoint!r})
 """
 
-pytestmark = pytest.mark.skipif(not (CHECKOUT and PYTHON), reason="skipped: no checkout")
+pytestmark = [pytest.mark.skipif(not (CHECKOUT and PYTHON), reason="skipped: no checkout"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -65,3 +71,58 @@ def test_its_http_tests_pass(endpoint: str, tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "7 passed" in ran.stdout
+
+
+ORIGINAL = """
+import datetime, sys
+from pathlib import Path
+import uvicorn
+from jupyrest.http.asgi import create_asgi_app
+from jupyrest.infra.in_memory.builder import InMemoryApplicationBuilder
+from jupyrest.nbschema import NbSchemaBase
+
+class Stay(NbSchemaBase):
+    start: datetime.datetime
+    title: str
+
+builder = InMemoryApplicationBuilder(notebooks_dir=Path(sys.argv[1]), models={"stay": Stay})
+uvicorn.run(create_asgi_app(deps=builder.build()), port=int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Iterator[httpx.Client]:
+    """The original, on the notebooks of the table."""
+    write_notebooks(tmp_path / "notebooks")
+    (tmp_path / "original.py").write_text(ORIGINAL)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    # Its kernels are those of its own environment.
+    environment = {**os.environ, "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}"}
+    command = [PYTHON, "original.py", "notebooks", str(port)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            while process.poll() is None:
+                with contextlib.suppress(httpx.TransportError):
+                    client.get("/api/notebooks")
+                    break
+                time.sleep(0.2)
+            yield client
+    finally:
+        # It waits for its notebooks when it is asked to end, and they are of no use any more.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_it_answers_as_recorded_itself(original: httpx.Client) -> None:
+    different = []
+    for method, address, body, status, expected in SECOND:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        got = original.request(method, address, content=body, headers=headers)
+        assert got.status_code == status, (method, address, body, got.text)
+        if got.json() != expected:
+            different.append((method, address, body))
+    assert different == list(OWN)
+    walk_second(original, original=True)

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from podbook_api.doors.problems import ProblemError
+from podbook_api.doors.requests.gateway_bodies import received
 from podbook_api.doors.requests.preferences import etag_matches
-from podbook_api.kernel_gateway.received import received
 from podbook_api.kernel_gateway.seed import Seed
 from podbook_api.workers.pool import NoWorkerError
 from podbook_api.workers.process import RequestTooLargeError

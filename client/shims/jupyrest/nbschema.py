@@ -9,5 +9,5 @@ class NbSchemaBase(BaseModel):
     """A pydantic model. Instances can be saved with ``save_output``.
 
     A parameter whose schema has the name of such a class as its ``title``, as that of a model in ``models/`` has, comes as an instance,
-    where the class is defined in the cell tagged ``parameters`` or above it.
+    where the class is defined or imported in the cell tagged ``parameters`` or above it.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["METHODS", "Endpoint", "HttpCells", "comment_prefix", "read_cells", "read_swagger_cells"]
+__all__ = ["METHODS", "Annotation", "Endpoint", "HttpCells", "annotation_of", "comment_prefix", "read_cells", "read_swagger_cells"]
 
 METHODS = ("GET", "PUT", "POST", "DELETE")
 """Methods that cells can answer."""
@@ -48,6 +48,22 @@ def comment_prefix(language: str | None, prefixes: Mapping[str, str] = _PREFIXES
     return prefixes.get(language or "", prefixes.get("", _OTHERWISE))
 
 
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What a cell's first line says: the request it answers, or, with ``info``, whose response it describes."""
+
+    method: str
+    path: str
+    info: bool
+
+
+def annotation_of(source: str, prefix: str = _OTHERWISE) -> Annotation | None:
+    """The annotation of a cell; None where it has none, and so runs as set-up."""
+    mark = re.escape(prefix)
+    found = re.match(rf"{mark}\s+(ResponseInfo\s+)?{_VERB}\s+(/.*)", source)
+    return None if found is None else Annotation(found[2], found[3].strip(), found[1] is not None)
+
+
 def read_cells(sources: Sequence[str], prefix: str = _OTHERWISE) -> HttpCells:
     """Read annotations such as ``# GET /people/:index`` and ``# ResponseInfo GET /people/:index``.
 
@@ -57,21 +73,19 @@ def read_cells(sources: Sequence[str], prefix: str = _OTHERWISE) -> HttpCells:
         sources: of the code cells.
         prefix: what begins a comment.
     """
-    mark = re.escape(prefix)
-    handler = re.compile(rf"{mark}\s+{_VERB}\s+(/.*)")
-    info = re.compile(rf"{mark}\s+ResponseInfo\s+{_VERB}\s+(/.*)")
     endpoints: dict[str, Endpoint] = {}
     responses: list[tuple[str, str, str]] = []
     set_up, warnings = [], []
     for source in sources:
-        if (found := handler.match(source)) is not None:
-            endpoint = endpoints.setdefault(path := found[2].strip(), Endpoint(path))
-            endpoint.handlers[found[1]] = endpoint.handlers.get(found[1], "") + source + "\n"
-        elif (found := info.match(source)) is not None:
-            responses.append((found[1], found[2].strip(), source + "\n"))
-        else:
+        found = annotation_of(source, prefix)
+        if found is None:
             set_up.append(source)
-            warnings.extend(_almost(source, mark))
+            warnings.extend(_almost(source, re.escape(prefix)))
+        elif found.info:
+            responses.append((found.method, found.path, source + "\n"))
+        else:
+            handlers = endpoints.setdefault(found.path, Endpoint(found.path)).handlers
+            handlers[found.method] = handlers.get(found.method, "") + source + "\n"
     for method, path, source in responses:
         known = endpoints.get(path)
         if known is None or method not in known.handlers:

@@ -1,6 +1,6 @@
 """The cell that brings the parameters, for notebooks in Python: their values as code. Pure; standard library only, for the runner writes it.
 
-Where the contract's schema of a value has the ``title`` of a class that the notebook defines before that cell, the value becomes an
+Where the contract's schema of a value has the ``title`` of a class that the notebook defines or imports before that cell, the value becomes an
 instance of the class, ``Name(**{…})``; else it is what JSON makes of it.
 """
 
@@ -25,6 +25,8 @@ TAGGED, INJECTED = "parameters", "injected-parameters"
 _DEPTH = 64
 """Schemas that refer to one another are followed no further."""
 _CLASS = re.compile(r"^class[ \t]+([^\W\d]\w*)[ \t]*[(:]", re.MULTILINE)
+
+_IMPORT = re.compile(r"^(from[ \t]+[\w.]+[ \t]+import[ \t]+(?:\([\w\s,]*\)|[\w \t,]+))", re.MULTILINE)
 
 
 class Instance(dict[str, Any]):
@@ -57,7 +59,10 @@ def injection_place(cells: Sequence[Mapping[str, Any]]) -> tuple[int, bool]:
 
 
 def classes_before_parameters(cells: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Names of the classes that code cells define before the place where the parameters are injected, at their top level."""
+    """Names of the classes that code cells define or import before the place where the parameters are injected, at their top level.
+
+    What ``from … import Name`` brings counts as a class: only a schema with that very title asks for it.
+    """
     place, _ = injection_place(cells)
     return frozenset(
         name for cell in cells[:place] if cell.get("cell_type") == "code" for name in _classes(_source(cell.get("source")))
@@ -119,10 +124,22 @@ def _members(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
 
 
 def _classes(source: str) -> Iterable[str]:
+    found = _bound_classes(source)
+    if found is not None:
+        return found
+    # Magics and shell lines are no Python, and what stands between them mostly is.
+    imported = [name for statement in _IMPORT.findall(source) for name in _bound_classes(statement) or ()]
+    return [*_CLASS.findall(source), *imported]
+
+
+def _bound_classes(source: str) -> list[str] | None:
+    """Names that the class and import statements of a source bind; None where it cannot be parsed."""
     try:
-        return [item.name for item in ast.parse(source).body if isinstance(item, ast.ClassDef)]
+        body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _CLASS.findall(source)  # magics and shell lines are no Python
+        return None
+    defined = [item.name for item in body if isinstance(item, ast.ClassDef)]
+    return defined + [name.asname or name.name for item in body if isinstance(item, ast.ImportFrom) for name in item.names]
 
 
 def _source(value: Any) -> str:

@@ -108,5 +108,12 @@ def test_a_variable_that_is_no_json_is_named(tmp_path: Path, monkeypatch: pytest
     assert "cors_origins" in refused(tmp_path)
 
 
+def test_a_door_that_is_not_there_is_refused_with_those_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in (["--door", "native", "--door", "front"], []):
+        said = refused(tmp_path, *arguments)
+        assert "there is no door 'front'; there are native, jupyrest1, jupyrest2" in said
+        monkeypatch.setenv("PODBOOK_DOORS", "native, front")
+
+
 def test_a_wrong_option_is_named(tmp_path: Path) -> None:
     assert "--max-concurrent" in refused(tmp_path, "--max-concurrent", "0")

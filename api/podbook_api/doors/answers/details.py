@@ -5,6 +5,7 @@ A wrong request is a list, with the place, a message and a stable type of each t
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from podbook_api.doors.problems import Code, FieldError, ProblemError
-from podbook_api.doors.requests.bodies import is_json, parse_json
+from podbook_api.doors.requests.bodies import is_json, parse_json, read_aside
 from podbook_api.doors.requests.body_stream import limits_of, media_type_of, read_body
 from podbook_core.text.json_pointer import unescape
 
@@ -29,6 +30,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "float_parsing": ("value is not a valid float", "type_error.float"),
     "string_type": ("str type expected", "type_error.str"),
     "dict_type": ("value is not a valid dict", "type_error.dict"),
+    "none_type": ("none is not an allowed value", "type_error.none.not_allowed"),
 }
 """Message and type in pydantic 1, by the type of pydantic 2."""
 _KINDS: Mapping[type, str] = {str: "string_type", dict: "dict_type"}
@@ -90,6 +92,9 @@ def detail_response(problem: ProblemError) -> JSONResponse:
 async def read_object(request: Request, members: Mapping[str, type]) -> dict[str, Any]:
     """The JSON object of a request's body, all of whose members have their type; others are passed over.
 
+    As with pydantic 1, a number is read as a text where that is expected, and an empty list as an empty object. A body without a media
+    type is read as JSON.
+
     Raises:
         DetailsError: it is not such an object.
         ProblemError: 413 for a large one, 400 for JSON that cannot be stored (NaN, lone surrogates).
@@ -98,8 +103,28 @@ async def read_object(request: Request, members: Mapping[str, type]) -> dict[str
     data = await read_body(request, limit)
     if not data:
         raise DetailsError([_missing(["body"])])
-    if not is_json(media_type_of(request)) or not request.headers.get("content-type"):
+    if not is_json(media_type_of(request)):
         raise DetailsError([_wrong(["body"], "dict_type")])
+    value = await read_aside(data, partial(_parsed, limit=limit))
+    if value is None:
+        raise DetailsError([_missing(["body"])])
+    if not isinstance(value, dict):
+        raise DetailsError([_wrong(["body"], "dict_type")])
+    found = {**value, **{name: _coerced(value[name], kind) for name, kind in members.items() if name in value}}
+    details = []
+    for name, kind in members.items():
+        if name not in found:
+            details.append(_missing(["body", name]))
+        elif found[name] is None:
+            details.append(_wrong(["body", name], "none_type"))
+        elif not isinstance(found[name], kind):
+            details.append(_wrong(["body", name], _KINDS[kind]))
+    if details:
+        raise DetailsError(details)
+    return found
+
+
+def _parsed(data: bytes, *, limit: int) -> Any:
     try:
         json.loads(data)
     except json.JSONDecodeError as error:
@@ -113,18 +138,14 @@ async def read_object(request: Request, members: Mapping[str, type]) -> dict[str
         raise DetailsError([wrong]) from None
     except (ValueError, RecursionError):
         pass  # not UTF-8, or too deep: said below
-    value = parse_json(data, limit=limit)
-    if not isinstance(value, dict):
-        raise DetailsError([_wrong(["body"], "dict_type")])
-    details = []
-    for name, kind in members.items():
-        if name not in value:
-            details.append(_missing(["body", name]))
-        elif not isinstance(value[name], kind):
-            details.append(_wrong(["body", name], _KINDS[kind]))
-    if details:
-        raise DetailsError(details)
-    return value
+    return parse_json(data, limit=limit)
+
+
+def _coerced(value: Any, kind: type) -> Any:
+    """A member as pydantic 1 reads it."""
+    if kind is str and isinstance(value, int | float):
+        return str(value)
+    return {} if kind is dict and value == [] else value
 
 
 def _missing(place: list[str | int]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from podbook_api.doors.answers.artifacts import HTML, artifact_response
 from podbook_api.doors.answers.details import failures, read_object
 from podbook_api.doors.answers.outcomes import REPORTED, exception_text, output_validation
+from podbook_api.doors.answers.slashes import redirect_slashes
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.jupyrest1.documents import Jupyrest1Accepted, Jupyrest1Details, Jupyrest1Executed, Jupyrest1Request
 from podbook_api.doors.requests.bodies import invalid_body
@@ -136,3 +137,6 @@ async def _text(parts: Services, execution: NotebookExecution, name: str) -> str
             f"{name} has {found.recorded.size} bytes; at most {_LARGEST} are told within a document: read a page with view_html=true"
         )
     return (await whole(found)).decode(errors="replace")
+
+
+redirect_slashes(router)

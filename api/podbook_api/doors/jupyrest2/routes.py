@@ -11,6 +11,7 @@ from podbook_api.auth.keys import Caller
 from podbook_api.doors.answers.artifacts import HTML, JSON_OUTPUT, PRIVATE, artifact_response
 from podbook_api.doors.answers.details import failures, read_object
 from podbook_api.doors.answers.outcomes import REPORTED, exception_text
+from podbook_api.doors.answers.slashes import redirect_slashes
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.jupyrest2.documents import (
     ExecutionArtifactType,
@@ -180,3 +181,6 @@ def _schema(schema: Any) -> dict[str, Any]:
     if schema is None or schema is True:
         return {}
     return {"not": {}} if schema is False else dict(schema)
+
+
+redirect_slashes(router)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,7 @@ from podbook_core.text import strict_json
 from podbook_core.text.json_pointer import pointer
 from podbook_core.text.strict_json import InvalidJsonError
 
-__all__ = ["RunBody", "is_json", "parse_json", "read_json", "read_run_body"]
+__all__ = ["RunBody", "is_json", "parse_json", "read_aside", "read_json", "read_run_body"]
 
 MAX_FILES = 32
 """Most input files of a run."""
@@ -70,10 +70,9 @@ def parse_json(data: bytes, *, limit: int, what: str = "the request body") -> An
         raise ProblemError(400, Code.INVALID_JSON, str(error)) from None
 
 
-async def _parse_aside(data: bytes, *, limit: int, what: str = "the request body") -> Any:
-    """As :func:`parse_json`; what takes long is read in a thread, so that others are answered meanwhile."""
-    parse = partial(parse_json, data, limit=limit, what=what)
-    return parse() if len(data) <= _AT_ONCE else await anyio.to_thread.run_sync(parse)
+async def read_aside(data: bytes, parse: Callable[[bytes], Any]) -> Any:
+    """What ``parse`` makes of JSON text; where that takes long, in a thread, so that others are answered meanwhile."""
+    return parse(data) if len(data) <= _AT_ONCE else await anyio.to_thread.run_sync(parse, data)
 
 
 async def read_json(request: Request) -> Any:
@@ -87,7 +86,7 @@ async def read_json(request: Request) -> Any:
         raise ProblemError(415, Code.UNSUPPORTED_MEDIA_TYPE, f"{media_type} is not understood here; send application/json")
     limit = limits_of(request).json
     data = await read_body(request, limit)
-    return await _parse_aside(data, limit=limit) if data.strip() else {}
+    return await read_aside(data, partial(parse_json, limit=limit)) if data.strip() else {}
 
 
 def invalid_body(error: ValidationError, *, what: str = "the request body") -> ProblemError:
@@ -165,7 +164,7 @@ class _Texts:
         if name in _JSON_PARTS:
             if name in self._documents:
                 raise ProblemError(422, Code.INVALID_REQUEST, f"the part {name} was sent twice; send it once")
-            self._documents[name] = await _parse_aside(data, limit=self._limit, what=f"the part {name}")
+            self._documents[name] = await read_aside(data, partial(parse_json, limit=self._limit, what=f"the part {name}"))
             return
         try:
             self._fields.setdefault(name, []).append(data.decode())
