@@ -1,7 +1,7 @@
 """What the gateway serves: notebooks that change, several at once, files, images, documents, and its options from everywhere."""
 
 import base64
-import datetime
+import datetime as dt
 import json
 import os
 import ssl
@@ -19,18 +19,24 @@ from tests.support.gateway import Gateway, write_notebook
 COMMAND = [sys.executable, "-m", "podbook", "kernelgateway"]
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SHOWING = [
-    "import base64, json, os\nfrom IPython.display import HTML, Image, display\n"
-    f"png = base64.b64decode('{PNG}')\n"
-    "class Table:\n    def _repr_html_(self):\n        return '<table></table>'\n    def __repr__(self):\n        return 'a table'",
+    (
+        "import base64, json, os\nfrom IPython.display import HTML, Image, display\n"
+        f"png = base64.b64decode('{PNG}')\n"
+        "class Table:\n    def _repr_html_(self):\n        return '<table></table>'\n    def __repr__(self):\n        return 'a table'"
+    ),
     "# GET /image\nImage(png)",
     "# GET /displayed\ndisplay(Image(png))",
     "# GET /html\nHTML('<p>é</p>')",
     "# GET /table\nTable()",
-    "# POST /upload\nfound = json.loads(REQUEST)\nitem = found['files']['photo'][0]\n"
-    "print(json.dumps([item['filename'], item['content_type'], open(item['path'], 'rb').read() == png, found['body']]))",
+    (
+        "# POST /upload\nfound = json.loads(REQUEST)\nitem = found['files']['photo'][0]\n"
+        "print(json.dumps([item['filename'], item['content_type'], open(item['path'], 'rb').read() == png, found['body']]))"
+    ),
     "# GET /headers\nprint(1)",
-    '# ResponseInfo GET /headers\nprint(json.dumps({"headers": {"Content-Length": "9999", "Transfer-Encoding": "chunked", "Set-Cookie": "a=1", '
-    '"X-Two": "a\\r\\nX-Evil: 1"}}))',
+    (
+        "# ResponseInfo GET /headers\nheaders = {'Content-Length': '9999', 'Transfer-Encoding': 'chunked', 'Set-Cookie': 'a=1'}\n"
+        "print(json.dumps({'headers': {**headers, 'X-Two': 'a\\r\\nX-Evil: 1'}}))"
+    ),
     "# GET /noinfo\nprint(1)",
     "# ResponseInfo GET /noinfo\nprint('no JSON')",
     "# GET /x/:a/\n1",
@@ -251,7 +257,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -259,7 +265,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
