@@ -45,6 +45,9 @@ def run(arguments: list[str]) -> int:
     swagger = False
     try:
         personality = NotebookHTTPPersonality(parent=app)
+        for options in (app, personality):  # a variable is read when its option is first asked for
+            for name in options.trait_names(config=True):
+                getattr(options, name)
         problem = app.problem
         swagger = personality.reads_swagger
     except (ValueError, TraitError) as error:
