@@ -8,7 +8,7 @@ from typing import Any
 
 import h11
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -36,7 +36,7 @@ class ConnectionLimits:
     """Seconds that the head of a request may take. Of a body, at least 4 KiB a second must come in any such time."""
 
 
-def server_config(app: FastAPI, settings: ApiSettings, *, access_log: bool = False, **options: Any) -> uvicorn.Config:
+def server_config(app: ASGIApp, settings: ApiSettings, *, access_log: bool = False, **options: Any) -> uvicorn.Config:
     """The configuration of the server of one process.
 
     Args:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from podbook_core.execution.reasons import INTERRUPTED, Reason
-from podbook_core.execution.task import Source, Task
+from podbook_core.execution.task import HttpCallSource, Source, Task
+from podbook_core.http_notebook.plan import plan_for_request, with_input_paths
 from podbook_runner.cells import notebook as document
 from podbook_runner.cells.log import RunLog
 from podbook_runner.cells.reporter import Progress, Reporter
@@ -68,6 +69,9 @@ class Attempt:
         self._input_schema: Any = None
         self._schema: Any = None
         self._published_cells = 0
+        self._language = ""
+        self._request: str | None = None
+        """What a request says that cells answer; None where the whole notebook runs."""
 
     def run(self) -> Outcome:
         """Do it all.
@@ -124,6 +128,7 @@ class Attempt:
             named = "names no kernel" if facts.kernel is None else f"names the kernel {facts.kernel!r}, which is not installed here"
             self._log.line(f"warning: the notebook {named}; its cells run on {spec.name}")
         document.check_parameter_names(task.parameters, spec.language)
+        self._language = facts.language
         environment = workspace.kernel_environment(os.environ, space, task)
         workspace.seed_font_cache(os.environ, space)
         score = OomScore()
@@ -175,10 +180,25 @@ class Attempt:
             target = space.inputs / _file_name(item.name)
             what = f"the input file {item.name!r}"
             fetch(item.url, item.sha256, target, what=what, size=item.size, deadline=self._run_deadline)
+        if task.request is not None:
+            self._plan_request(task.request, space)
         if task.contract is not None:
             contract = Path("contract.json")
             self._fetch(task.contract, contract, "the contract")
-            self._input_schema, self._schema = _schemas(contract.read_bytes())
+            if task.request is None:
+                self._input_schema, self._schema = _schemas(contract.read_bytes())
+
+    def _plan_request(self, call: HttpCallSource, space: workspace.Workspace) -> None:
+        """Put the cells that answer a request in place of the whole notebook."""
+        file = Path("request.json")
+        fetch(call.url, call.sha256, file, what="the request", deadline=self._run_deadline)
+        self._request = with_input_paths(file.read_text(), str(space.inputs))
+        file.unlink()
+        notebook = json.loads(_SOURCE.read_bytes())
+        cells = plan_for_request(notebook["cells"], call.method, call.route, self._request, language=self._language)
+        if cells is None:
+            raise AttemptError(Reason.INVALID_NOTEBOOK, f"no cell answers {call.method} {call.route}")
+        _SOURCE.write_text(json.dumps({**notebook, "cells": cells}))
 
     def _fetch(self, source: Source, target: Path, what: str) -> None:
         """Fetch a part of the published notebook."""
@@ -234,6 +254,7 @@ class Attempt:
             source=_SOURCE,
             outputs=space.outputs,
             schema=self._schema,
+            request=self._request,
             execution=self._execution,
             kernel=self._kernel,
             renderer=self._renderer,

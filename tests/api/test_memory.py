@@ -25,6 +25,7 @@ def measured(case: str, folder: Path) -> dict[str, int]:
     return answer
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", ["waiting", "ended", "cluster"])
 def test_large_parameters_are_not_kept(case: str, tmp_path: Path) -> None:
     found = measured(case, tmp_path)

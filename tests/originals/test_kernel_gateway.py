@@ -1,6 +1,6 @@
 """The notebook-http tests of the Jupyter Kernel Gateway itself, unchanged, against ``podbook kernelgateway``.
 
-They are not part of this repository. Give a checkout of jupyter-server/kernel_gateway, and a Python in which the gateway, pytest, pytest-jupyter
+They are not part of this repository; the table of requests is, and is compared with the original here. Give a checkout of jupyter-server/kernel_gateway, and a Python in which the gateway, pytest, pytest-jupyter
 and pytest-timeout are installed: ``PODBOOK_KERNEL_GATEWAY_CHECKOUT=… PODBOOK_KERNEL_GATEWAY_PYTHON=…``.
 
 What is replaced is the command: the fixtures that start the gateway within the tests' process start Podbook in one of its own.
@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.kernel_gateway.gateway_cases import CASES, CELLS, TOKEN
+from tests.support.gateway import Gateway, write_notebook
 
 CHECKOUT = os.environ.get("PODBOOK_KERNEL_GATEWAY_CHECKOUT", "")
 PYTHON = os.environ.get("PODBOOK_KERNEL_GATEWAY_PYTHON", "")
@@ -81,3 +83,19 @@ def test_its_notebook_http_tests_pass(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
     assert "28 passed" in ran.stdout
+
+
+def test_it_answers_as_the_table_says(tmp_path: Path) -> None:
+    notebook = write_notebook(tmp_path / "original" / "table.ipynb", CELLS)
+    command = (PYTHON, "-m", "kernel_gateway")
+    found = []
+    with Gateway(notebook, environment={"KG_AUTH_TOKEN": TOKEN}, command=command) as original:
+        for case in CASES:
+            headers = {**({"Authorization": f"token {TOKEN}"} if case.token else {}), **case.sent}
+            answer = original.send(case.target, case.method, headers=headers, content=case.content)
+            same = (answer.status, answer.text, answer.headers.get("content-type")) == (case.status, case.body, case.media_type)
+            if same and any(answer.headers.get(name.lower()) != value for name, value in case.headers.items()):
+                same = False
+            if same != (case.differs is None):
+                found.append((case.what, case.differs, answer))
+    assert not found

@@ -84,3 +84,12 @@ def test_the_core_is_there() -> None:
 
 def test_everything_is_licensed() -> None:
     assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+@pytest.mark.parametrize("image", ["api", "operator", "runner-image"])
+def test_what_an_image_copies_is_sent_to_its_build(image: str) -> None:
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / image / "Dockerfile").read_text(), re.MULTILINE)
+    folders = {word for line in copied for word in line.split() if (ROOT / word).is_dir()}
+    assert "cluster" in folders
+    assert folders - sent == set()

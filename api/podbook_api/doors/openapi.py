@@ -34,6 +34,8 @@ class NotebookSchema:
     """The ``id`` of its contract, else its path."""
     has_contract: bool = False
     """Whether a contract file belongs to it."""
+    endpoints: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Paths that its annotated cells answer, each with its methods."""
     slug: str = ""
     """Its name as part of an operation's id; unlike that of every other notebook of the document. Filled in by :func:`build_document`."""
 
@@ -56,6 +58,7 @@ class NotebookSchema:
             contract.output,
             id=notebook_id(version),
             has_contract=version.contract_sha256 is not None,
+            endpoints=published.info.endpoints if published.info else (),
         )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from podbook_api.doors.door import Door
+from podbook_api.doors.http_notebooks.door import HTTP_NOTEBOOKS
 from podbook_api.doors.jupyrest1.door import JUPYREST1
 from podbook_api.doors.jupyrest2.door import JUPYREST2
 from podbook_api.doors.native.door import NATIVE
 
 __all__ = ["DOORS", "UnknownDoorError", "doors_named"]
 
-DOORS: Mapping[str, Door] = {door.name: door for door in (NATIVE, JUPYREST1, JUPYREST2)}
+DOORS: Mapping[str, Door] = {door.name: door for door in (NATIVE, JUPYREST1, JUPYREST2, HTTP_NOTEBOOKS)}
 
 
 class UnknownDoorError(ValueError):

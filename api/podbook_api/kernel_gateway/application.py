@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 from starlette.requests import Request
@@ -16,20 +17,26 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from podbook_api.doors.problems import ProblemError
-from podbook_api.kernel_gateway.received import received
+from podbook_api.doors.requests.gateway_bodies import received
+from podbook_api.doors.requests.preferences import etag_matches
 from podbook_api.kernel_gateway.seed import Seed
-from podbook_api.workers.process import WorkerLostError, WorkerTimeoutError
+from podbook_api.workers.pool import NoWorkerError
+from podbook_api.workers.process import RequestTooLargeError
 from podbook_core.http_notebook.annotations import METHODS
 from podbook_core.http_notebook.documents import openapi_document, swagger_document
+from podbook_core.http_notebook.messages import Run
 from podbook_core.http_notebook.request import HttpRequest, request_source, request_text
 from podbook_core.http_notebook.response import HttpAnswer, answer_of
-from podbook_core.http_notebook.routes import Match
+from podbook_core.http_notebook.routes import Match, PathNotTextError
 
 __all__ = ["Gateway", "GatewaySettings"]
 
 _log = logging.getLogger(__name__)
+_HTML = "text/html; charset=UTF-8"
+"""Of answers without a body, as it always was."""
 _MAX_BODY = 100 * 1024 * 1024
 _REASONS: Mapping[int, str] = {
+    400: "Bad Request",
     401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -87,11 +94,14 @@ class Gateway:
             return self._error(404)
         path = path[len(self._settings.base) :]
         beside = self._beside(request.method, path)
-        found = None if beside is not None else self._match(path)
+        try:
+            found = None if beside is not None else self._match(path)
+        except PathNotTextError as error:
+            return self._error(400 if self._authorised(request) else 401, str(error) if self._authorised(request) else "")
         if beside is None and found is None:
             return self._error(404)
         if request.method == "OPTIONS":
-            return Response(status_code=200)
+            return Response(status_code=200, headers={"Content-Type": _HTML})
         if not self._authorised(request):
             return self._error(401)
         if beside is not None:
@@ -100,7 +110,7 @@ class Gateway:
         if request.method not in METHODS:
             return self._error(405)
         if request.method not in match.endpoint.handlers:
-            return Response(status_code=405, headers={"Content-Type": "text/html; charset=UTF-8"})
+            return Response(status_code=405, headers={"Content-Type": _HTML})
         return await self._run(request, seed, match)
 
     async def _run(self, request: Request, seed: Seed, match: Match) -> Response:
@@ -121,21 +131,24 @@ class Gateway:
             info = match.endpoint.responses.get(request.method)
             sources = [request_source(text, seed.language), match.endpoint.handlers[request.method], *([info] if info else [])]
             try:
-                runs = await seed.pool.run(sources, seconds=settings.seconds)
-            except WorkerTimeoutError as error:
-                return self._error(504, str(error))
-            except WorkerLostError as error:
-                return self._error(500, str(error))
-            except TimeoutError:
-                return self._error(503, f"no kernel was idle within {settings.seconds:g} seconds")
+                ran = await seed.pool.run(Run(sources, settings.seconds, quiet=1))
+            except NoWorkerError as error:
+                return self._error(503, str(error))
+            except RequestTooLargeError as error:
+                return self._error(413, str(error))
+        if ran.lost is not None:
+            _log.warning("%s %s: %s", request.method, match.endpoint.path, ran.lost)
+            return self._error(504 if ran.late else 500, ran.lost)
         # Without its answer ResponseInfo was not reached: the handler raised.
-        answer = answer_of(
-            runs[min(1, len(runs) - 1)],
-            runs[2] if len(runs) > 2 else None,
-            accept=request.headers.get("accept", ""),
-            alone=True,
+        return _response(
+            request,
+            answer_of(
+                ran.runs[1],
+                ran.runs[2] if len(ran.runs) > 2 else None,
+                accept=request.headers.get("accept", ""),
+                alone=True,
+            ),
         )
-        return _response(request, answer)
 
     def _match(self, path: str) -> tuple[Seed, Match] | None:
         for prefix, seed in sorted(self.seeds.items(), key=lambda item: -len(item[0])):
@@ -153,7 +166,7 @@ class Gateway:
                 return _Beside(make if method in ("GET", "OPTIONS") else lambda: self._error(405))
         static = self._settings.static
         if static is not None and (path == "/public" or path.startswith("/public/")):
-            return _Beside(lambda: self._static(static, path.removeprefix("/public/")))
+            return _Beside(lambda: self._static(static, unquote(path.removeprefix("/public/"))))
         return None
 
     def _document(self, seed: Seed, prefix: str, path: str) -> Callable[[], Response] | None:
@@ -162,7 +175,9 @@ class Gateway:
             case "/_api/spec/swagger.json":
                 return lambda: _json(swagger_document(seed.cells, seed.name))
             case "/_api/spec/openapi.json":
-                return lambda: _json(openapi_document(seed.cells, seed.name, base=self._settings.base + prefix))
+                return lambda: _json(
+                    openapi_document(seed.cells, seed.name, base=self._settings.base + prefix, token=bool(self._settings.token))
+                )
             case "/_api/source" if self._settings.source:
                 return lambda: Response(seed.path.read_bytes(), headers={"Content-Type": "application/octet-stream"})
             case _:
@@ -214,6 +229,10 @@ def _response(request: Request, answer: HttpAnswer) -> Response:
     known = {name.lower() for name in headers}
     if answer.status == 200 and request.method == "GET" and "etag" not in known:
         headers["Etag"] = f'"{hashlib.sha1(answer.body, usedforsecurity=False).hexdigest()}"'
-        if request.headers.get("if-none-match") == headers["Etag"]:
-            return Response(status_code=304, headers={"Etag": headers["Etag"]})
+        if etag_matches(request.headers.get("if-none-match", ""), headers["Etag"]):
+            return Response(
+                status_code=304, headers={name: value for name, value in headers.items() if name.lower() != "content-type"}
+            )
+    if answer.status == 204:
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     return Response(answer.body, answer.status, headers=headers)

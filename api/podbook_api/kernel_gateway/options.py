@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from jupyter_core.application import JupyterApp, base_aliases
-from traitlets import Bool, CBool, Dict, Float, Integer, List, Unicode, default
+from traitlets import Bool, CBool, Dict, Float, Integer, List, TraitError, Unicode, default
 from traitlets.config.configurable import LoggingConfigurable
 
 from podbook_core import __version__
@@ -23,7 +23,10 @@ def _variable(name: str, otherwise: Any = "") -> Any:
 
 def _number(name: str, otherwise: int | None) -> int | None:
     value = os.environ.get(name)
-    return otherwise if value in (None, "") else int(str(value))
+    try:
+        return otherwise if value in (None, "") else int(str(value))
+    except ValueError:
+        raise TraitError(f"{name} must be a whole number, not {str(value)[:40]!r}") from None
 
 
 class NotebookHTTPPersonality(LoggingConfigurable):
@@ -139,6 +142,12 @@ class KernelGatewayApp(JupyterApp):
     )
     cookie_secret_file = Unicode(config=True, help="Accepted, and without effect in this mode.")
 
+    kernel_spec_manager_class = Unicode(config=True, help="Refused: Podbook has kernels of its own.")
+    kernel_manager_class = Unicode(config=True, help="Refused: Podbook has kernels of its own.")
+    authorizer_class = Unicode(config=True, help="Refused: who may call is decided by the token alone.")
+    identity_provider_class = Unicode(config=True, help="Refused: who may call is decided by the token alone.")
+    kernel_websocket_connection_class = Unicode(config=True, help="Accepted, and without effect in this mode.")
+
     @default("api")
     def _api(self) -> str:
         return str(_variable("KG_API"))
@@ -243,6 +252,10 @@ class KernelGatewayApp(JupyterApp):
             return f"--KernelGatewayApp.seed_uri must be a file on this machine, not {self.seed_uri}: download the notebook first"
         if self.max_kernels is not None and (self.prespawn_count or 1) > self.max_kernels:
             return f"Cannot prespawn {self.prespawn_count or 1} kernels; more than max kernels {self.max_kernels}"
+        for name in ("kernel_spec_manager_class", "kernel_manager_class", "authorizer_class", "identity_provider_class"):
+            if getattr(self, name):
+                # To pass over one of the last two would open what its owner believes to be shut.
+                return f"--KernelGatewayApp.{name} cannot be followed here: remove it"
         if self.prespawn_count is not None and self.prespawn_count < 0:
             return "prespawn_count must not be negative"
         return None

@@ -2,28 +2,35 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import logging
+import os
 import random
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from traitlets import TraitError
 from typing_extensions import override
 
+from podbook_api.http_server import server_config
 from podbook_api.kernel_gateway.application import Gateway, GatewaySettings
 from podbook_api.kernel_gateway.options import KernelGatewayApp, NotebookHTTPPersonality
 from podbook_api.kernel_gateway.seed import Seed, SeedError, SeedOptions, find_seeds, started
+from podbook_api.settings import ApiSettings
 
 __all__ = ["run"]
 
 _log = logging.getLogger("KernelGatewayApp")
 _LOOK_SECONDS = 1.0
+_PR_SET_DUMPABLE = 4
+_HANG_UP_SECONDS = 5
 _SETTLE_SECONDS = 0.3
 
 
@@ -35,12 +42,14 @@ def run(arguments: list[str]) -> int:
         app.write_default_config()
         return 0
     _log_as_the_gateway(str(app.log_level))
+    swagger = False
     try:
         personality = NotebookHTTPPersonality(parent=app)
         problem = app.problem
         swagger = personality.reads_swagger
-    except ValueError as error:
-        problem, swagger = str(error), False
+    except (ValueError, TraitError) as error:
+        problem = str(error)
+    _hide_token(app)
     if problem is not None:
         _log.error("%s", problem)
         return 1
@@ -52,6 +61,18 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         _log.error("cannot listen on %s port %s: %s", app.ip, app.port, error.strerror or error)
         return 1
+
+
+def _hide_token(app: KernelGatewayApp) -> None:
+    """Keep notebooks, which run as the same user, from reading the token in this process's environment and memory.
+
+    One that was given on the command line can be read there by everybody on the machine (``ps``), and so by notebooks.
+    """
+    app.auth_token = str(app.auth_token)  # the option is read from the variable when it is first asked for
+    os.environ.pop("KG_AUTH_TOKEN", None)
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _serve(app: KernelGatewayApp, personality: NotebookHTTPPersonality, *, swagger: bool) -> int:
@@ -68,8 +89,7 @@ async def _serve(app: KernelGatewayApp, personality: NotebookHTTPPersonality, *,
             _log.warning("every host that reaches this one can run the notebook's code: set KG_AUTH_TOKEN to ask for a token")
         seeds: dict[str, Seed] = {}
         try:
-            for prefix, path in find_seeds(Path(str(app.seed_uri))).items():
-                seeds[prefix] = await started(path, options)
+            seeds.update(await _started(find_seeds(Path(str(app.seed_uri))), options))
             gateway = Gateway(_settings(app, personality), seeds)
             _tell_routes(gateway, app, personality)
             watcher = asyncio.create_task(_watch(gateway, options))
@@ -78,9 +98,29 @@ async def _serve(app: KernelGatewayApp, personality: NotebookHTTPPersonality, *,
             _log.info("Jupyter Kernel Gateway at %s://%s:%s", scheme, app.ip, port)
             await server.serve(sockets=[listener])
             watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+            seeds = gateway.seeds
             return 0
         finally:
             await asyncio.gather(*(seed.pool.close() for seed in seeds.values()))
+
+
+async def _started(paths: Mapping[str, Path], options: SeedOptions) -> dict[str, Seed]:
+    """Make notebooks ready. Of several, those that cannot be served are left out.
+
+    Raises:
+        SeedError: the only one cannot be served, or none can.
+    """
+    made = await asyncio.gather(*(started(path, options) for path in paths.values()), return_exceptions=True)
+    seeds = {prefix: item for prefix, item in zip(paths, made, strict=True) if isinstance(item, Seed)}
+    problems = [item for item in made if isinstance(item, BaseException)]
+    for problem in problems:
+        if not seeds or not isinstance(problem, SeedError):
+            await asyncio.gather(*(seed.pool.close() for seed in seeds.values()))
+            raise problem
+        _log.warning("%s", problem)
+    return seeds
 
 
 class _Server(uvicorn.Server):
@@ -122,26 +162,27 @@ def _config(app: KernelGatewayApp, gateway: Gateway) -> uvicorn.Config:
         tls = {"ssl_certfile": app.certfile, "ssl_keyfile": app.keyfile}
         if app.client_ca:
             tls.update(ssl_ca_certs=app.client_ca, ssl_cert_reqs=ssl.CERT_REQUIRED)
-    return uvicorn.Config(
+    return server_config(
         gateway,
+        ApiSettings.model_construct(),  # their defaults: nothing but the options of the gateway counts here
         lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         proxy_headers=app.trust_xheaders,
         forwarded_allow_ips="*" if app.trust_xheaders else None,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_HANG_UP_SECONDS,
         **tls,
     )
 
 
 def _listen(app: KernelGatewayApp) -> tuple[socket.socket, int]:
     """A socket on the configured port, or on one of those that are tried after it."""
-    host = {"*": "", "": ""}.get(app.ip, app.ip)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    host = "" if app.ip == "*" else app.ip
+    both = not host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     for port in _ports(app.port, app.port_retries):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if both:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         try:
             listener.bind((host, port))
             listener.listen(2048)
@@ -180,6 +221,17 @@ async def _watch(gateway: Gateway, options: SeedOptions) -> None:
     """Serve a notebook anew when its file has changed; one that cannot be served leaves the one before in its place."""
     retiring: set[asyncio.Task[None]] = set()
     seen = {prefix: _state(seed.path) for prefix, seed in gateway.seeds.items()}
+    try:
+        await _look(gateway, options, seen, retiring)
+    finally:
+        for task in retiring:
+            task.cancel()
+        await asyncio.gather(*retiring, return_exceptions=True)
+
+
+async def _look(
+    gateway: Gateway, options: SeedOptions, seen: dict[str, tuple[int, int] | None], retiring: set[asyncio.Task[None]]
+) -> None:
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         for prefix, seed in list(gateway.seeds.items()):
@@ -196,12 +248,16 @@ async def _watch(gateway: Gateway, options: SeedOptions) -> None:
             gateway.seeds[prefix] = fresh
             _log.info("%s has changed, and is served anew", seed.path)
             retiring.add(asyncio.create_task(_retire(seed)))
-            retiring = {task for task in retiring if not task.done()}
+            retiring -= {task for task in retiring if task.done()}
 
 
 async def _retire(seed: Seed) -> None:
-    await asyncio.sleep(_LOOK_SECONDS)
-    await seed.pool.close()
+    """End the kernels of a notebook that was replaced, after they have answered what was asked of them before."""
+    try:
+        await asyncio.sleep(_LOOK_SECONDS)  # a request may just be reading its body
+        await seed.pool.drain()
+    finally:
+        await seed.pool.close()
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -21,6 +21,8 @@ from podbook_core.store.keys import (
     NOTEBOOK_FILE,
     OUTPUT_FILE,
     REPORT_FILE,
+    RESPONSE_BODY_FILE,
+    RESPONSE_FILE,
 )
 from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
 from podbook_core.text.digests import sha256_hex
@@ -33,6 +35,8 @@ ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "noteb
 _PAGES = ("html", "report")
 
 
+_LARGEST_DOCUMENT, _LARGEST_BODY = 256 * 1024, 5 * 1024 * 1024
+"""Bytes of an answer that is served."""
 _NULL = sha256_hex(b"null")
 _GONE = (KeyNotFoundError, ObjectTooLargeError, PreconditionFailedError)
 """The object is not the one that was recorded."""
@@ -98,6 +102,18 @@ class ResultService:
         record = await self._record(execution)
         found = _saved(record)
         return None if found is None else await self._open(execution, found)
+
+    async def response(self, execution: NotebookExecution) -> tuple[Artifact, Artifact] | None:
+        """What an execution answered to its HTTP request: the document and the body, at most 5 MiB; None where it left no answer.
+
+        Raises:
+            NotFinishedError: it has not ended.
+        """
+        record = await self._record(execution)
+        document, body = record.find(RESPONSE_FILE), record.find(RESPONSE_BODY_FILE)
+        if document is None or body is None or document.size > _LARGEST_DOCUMENT or body.size > _LARGEST_BODY:
+            return None
+        return await self._open(execution, document), await self._open(execution, body)
 
     async def names(self, execution: NotebookExecution) -> frozenset[str]:
         """Which of output, html, report and notebook an ended execution has.

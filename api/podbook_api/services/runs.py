@@ -18,7 +18,7 @@ from podbook_core.execution.acceptance import Accepted
 from podbook_core.execution.labels import OWN_PREFIX
 from podbook_core.execution.model import NotebookExecution, NotebookRef
 from podbook_core.schema.violations import Violation
-from podbook_core.store.keys import input_key
+from podbook_core.store.keys import input_key, request_key
 
 __all__ = ["RunService"]
 
@@ -127,7 +127,11 @@ class RunService:
         return await self.create(caller, again(earlier, version=version, key=key, missing=await self._missing(earlier)))
 
     async def _missing(self, execution: NotebookExecution) -> list[str]:
-        return [item.name for item in execution.spec.inputs if not await self._results.exists(input_key(item.sha256))]
+        missing = [item.name for item in execution.spec.inputs if not await self._results.exists(input_key(item.sha256))]
+        request = execution.spec.request
+        if request is not None and not await self._results.exists(request_key(request.sha256)):
+            missing.append("REQUEST")
+        return missing
 
     def _refused(self, error: ServiceError) -> None:
         self._metrics.refused.labels(error.stable_code).inc()

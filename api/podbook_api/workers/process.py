@@ -5,23 +5,22 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from podbook_core.http_notebook.messages import MAX_LINE_BYTES, InvalidMessageError, Ran, Run, Start
-from podbook_core.http_notebook.response import CellRun
+from podbook_core.http_notebook.messages import MAX_LINE_BYTES, Ran, Run, Start
 
-__all__ = ["WorkerLostError", "WorkerProcess", "WorkerTimeoutError"]
+__all__ = ["RequestTooLargeError", "WorkerProcess"]
 
-_PROGRAM = "podbook_runner.worker.server"
+_PROGRAM = "podbook_runner.shared.server"
 _GOODBYE_SECONDS = 5.0
+_PATIENCE_SECONDS = 15.0
+"""How much later than the end of a run's own time an answer may come."""
+_START_SECONDS = 150.0
+"""How long a kernel may take to be ready, on top of its set-up."""
 
 
-class WorkerLostError(Exception):
-    """The worker is of no more use: its kernel ended. The message says how, in a sentence."""
-
-
-class WorkerTimeoutError(WorkerLostError):
-    """It did not answer in time, and was ended."""
+class RequestTooLargeError(Exception):
+    """A request that no worker takes."""
 
 
 class WorkerProcess:
@@ -29,16 +28,22 @@ class WorkerProcess:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.usable = False
+        """Whether it takes another run."""
 
     @classmethod
-    async def start(cls, start: Start, *, seconds: float) -> tuple["WorkerProcess", Sequence[CellRun]]:
+    async def start(cls, start: Start, environment: Mapping[str, str]) -> tuple["WorkerProcess", Ran]:
         """Start a worker and its kernel, and run its set-up.
 
+        Args:
+            start: what it is told first.
+            environment: of the worker, from which the kernel's is made.
+
         Returns:
-            The worker, and what each source of the set-up gave.
+            The worker, and what its set-up gave; it must be closed also where that failed.
 
         Raises:
-            WorkerLostError: the kernel could not be started, or ended in its set-up.
+            OSError: the system cannot start a process now.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -48,36 +53,46 @@ class WorkerProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE_BYTES,
+            env=dict(environment),
             start_new_session=True,  # Ctrl-C is the server's: it ends its workers itself
         )
         worker = cls(process)
         try:
-            return worker, await worker._ask(start.line(), seconds)
+            ran = await worker._ask(start.line(), start.seconds + _START_SECONDS)
         except BaseException:
-            worker.kill()
+            await worker.close()
             raise
+        worker.usable = ran.usable
+        return worker, ran
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    async def run(self, sources: Sequence[str], *, seconds: float) -> Sequence[CellRun]:
-        """Run sources one after the other; what follows one that raised is not run.
+    async def run(self, run: Run) -> Ran:
+        """Run sources one after the other; what follows one that raised is not run. Afterwards :attr:`usable` says whether it takes another.
 
         Raises:
-            WorkerTimeoutError: it took longer than that; the worker is gone.
-            WorkerLostError: the kernel ended; the worker is gone.
+            RequestTooLargeError: it is more than a worker takes; nothing was run.
         """
+        line = run.line()
+        if len(line) > MAX_LINE_BYTES:
+            raise RequestTooLargeError(
+                f"the request has {len(line)} bytes as a text of the kernel; at most {MAX_LINE_BYTES} are taken"
+            )
         try:
-            return await self._ask(Run(sources).line(), seconds)
+            # The worker itself ends what takes too long; this is for one that cannot.
+            ran = await self._ask(line, run.seconds + _PATIENCE_SECONDS)
         except BaseException:
             # Also when nobody waits for the answer any more: it would be taken for that of the next request.
-            self.kill()
+            self.usable = False
             raise
+        self.usable = ran.usable
+        return ran
 
     def kill(self) -> None:
-        """End it at once. Its kernel notices, and ends as well."""
+        """End it at once, for one that does not answer. Its kernel notices, and ends as well."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -92,25 +107,20 @@ class WorkerProcess:
             self.kill()
             await self._process.wait()
 
-    async def _ask(self, line: bytes, seconds: float) -> Sequence[CellRun]:
+    async def _ask(self, line: bytes, seconds: float) -> Ran:
+        """The answer; where none comes, why, and that it is of no more use."""
         written, read = self._process.stdin, self._process.stdout
         if written is None or read is None:
-            raise WorkerLostError("the worker has no pipes")
+            return Ran(lost="the worker has no pipes", usable=False)
         try:
             async with asyncio.timeout(seconds):
                 written.write(line)
                 await written.drain()
                 answer = await read.readline()
+            if not answer.endswith(b"\n"):
+                return Ran(lost="the worker ended without a word", usable=False)
+            return Ran.from_line(answer)
         except TimeoutError:
-            raise WorkerTimeoutError(f"the kernel did not answer within {seconds:g} seconds, and was ended") from None
-        except (OSError, ValueError) as error:  # a pipe that broke, or a line longer than any may be
-            raise WorkerLostError(f"the worker cannot be spoken to ({type(error).__name__})") from error
-        if not answer.endswith(b"\n"):
-            raise WorkerLostError("the worker ended without a word")
-        try:
-            ran = Ran.from_line(answer)
-        except InvalidMessageError as error:
-            raise WorkerLostError(f"the worker's answer cannot be read: {error}") from error
-        if ran.lost is not None:
-            raise WorkerLostError(ran.lost)
-        return ran.runs
+            return Ran(lost=f"the worker did not answer within {seconds:g} seconds", late=True, usable=False)
+        except (OSError, ValueError) as error:  # a pipe that broke, a line longer than any may be, or one that is no answer
+            return Ran(lost=f"the worker cannot be understood ({type(error).__name__})", usable=False)

@@ -98,7 +98,8 @@ def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: P
         return Refused(
             Reason.INVALID_PARAMETERS, f"the parameters are {len(data)} bytes; at most {MAX_PARAMETERS_BYTES} are allowed"
         )
-    violations = check_parameters(version, spec.parameters, validator)
+    # A request is the notebook's own to judge; parameters say nothing then.
+    violations = [] if spec.request is not None else check_parameters(version, spec.parameters, validator)
     if violations:
         text = "; ".join(item.sentence() for item in violations[:5])
         return Refused(Reason.INVALID_PARAMETERS, text, tuple(violations))

@@ -127,6 +127,23 @@ class Outputs(Document):
     ] = None
 
 
+class HttpCall(Document):
+    """An HTTP request that annotated cells of the notebook answer. What it said is in the store, and not here."""
+
+    method: Annotated[Literal["GET", "PUT", "POST", "DELETE"], Field(description="Its method.")]
+    route: Annotated[
+        str, Field(pattern="^/", max_length=1024, description="The path as the notebook writes it, such as `/people/:index`.")
+    ]
+    path: Annotated[str, Field(pattern="^/", max_length=2048, description="The path of the request, for people.")]
+    sha256: Annotated[
+        str,
+        Field(
+            pattern="^[0-9a-f]{64}$",
+            description="SHA-256 of REQUEST, the text that the cells read; it is removed from the store an hour after it was sent, at the next sweep.",
+        ),
+    ]
+
+
 class Spec(Document):
     """What is wanted. Immutable but for ``cancel`` (false to true) and ``ttlSecondsAfterFinished``."""
 
@@ -169,6 +186,12 @@ class Spec(Document):
     ] = None
     cancel: Annotated[bool, Field(description="Set to true to cancel; never back to false.")] = False
     outputs: Outputs = Outputs()
+    request: Annotated[
+        HttpCall | None,
+        Field(
+            description="The request to answer, in place of running the whole notebook; parameters and contract do not matter then."
+        ),
+    ] = None
     submitted_by: Annotated[str | None, Field(max_length=128, description="Id of the API key that created it.")] = None
 
 

@@ -17,8 +17,10 @@ from typing import Any, Literal, TypeVar
 from podbook_core.execution.deadlines import DEFAULT_PUBLISH_TIMEOUT
 from podbook_core.text.requirements import NewerPodbookError, check_requirements
 
-__all__ = ["Destination", "InputSource", "InvalidTaskError", "Source", "Task"]
+__all__ = ["FEATURES", "Destination", "HttpCallSource", "InputSource", "InvalidTaskError", "Source", "Task"]
 
+FEATURES = ("http",)
+"""What this runner knows of what a task may require: ``http``, to answer a request with annotated cells."""
 _T = TypeVar("_T")
 
 
@@ -42,6 +44,17 @@ class InputSource:
     url: str
     sha256: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCallSource:
+    """An HTTP request that cells of the notebook answer: ``url`` gives REQUEST, the text that they read."""
+
+    method: str
+    route: str
+    path: str
+    url: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,8 @@ class Task:
     max_files: int = 1000
     report_violation: bool = False
     """Whether an output that breaks its contract is reported in the manifest, and fails nothing; written only when it is."""
+    request: HttpCallSource | None = None
+    """The request to answer, in place of running the whole notebook; written only when there is one, with ``http`` in ``requires``."""
     requires: tuple[str, ...] = ()
     """Features that a runner must know to run this task as it is meant; written only when there are some."""
 
@@ -99,6 +114,8 @@ class Task:
             del raw["requires"]
         if not self.report_violation:
             del raw["report_violation"]
+        if self.request is None:
+            del raw["request"]
         return json.dumps(raw, ensure_ascii=False).encode()
 
     @classmethod
@@ -110,7 +127,7 @@ class Task:
         """
         try:
             raw = json.loads(data)
-            check_requirements(raw)
+            check_requirements(raw, FEATURES)
             return _read(
                 cls,
                 {
@@ -120,6 +137,7 @@ class Task:
                     "contract": _read(Source, raw["contract"]) if raw.get("contract") else None,
                     "assets": _read(Source, raw["assets"]) if raw.get("assets") else None,
                     "inputs": tuple(_read(InputSource, item) for item in raw.get("inputs", ())),
+                    "request": _read(HttpCallSource, raw["request"]) if raw.get("request") else None,
                     "destination": _read(Destination, raw["destination"]),
                 },
             )

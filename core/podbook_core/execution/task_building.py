@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from podbook_core.execution.model import NotebookExecution, OnViolation
-from podbook_core.execution.task import Destination, InputSource, Source, Task
+from podbook_core.execution.task import Destination, HttpCallSource, InputSource, Source, Task
 from podbook_core.notebook.versions import Version
-from podbook_core.store.keys import attempts_prefix, input_key
+from podbook_core.store.keys import attempts_prefix, input_key, request_key
 
 __all__ = ["Places", "build_task"]
 
@@ -42,6 +42,7 @@ def build_task(
         memory_limit_bytes: what the runner itself enforces; None where its container does.
     """
     spec = execution.spec
+    call = spec.request
 
     def source(file: str, sha256: str | None) -> Source | None:
         return None if sha256 is None else Source(places.url(version.prefix + file), sha256)
@@ -62,5 +63,9 @@ def build_task(
         html=spec.outputs.html,
         report=spec.outputs.report,
         memory_limit_bytes=memory_limit_bytes,
+        request=None
+        if call is None
+        else HttpCallSource(call.method, call.route, call.path, places.url(request_key(call.sha256)), call.sha256),
+        requires=() if call is None else ("http",),
         report_violation=spec.outputs.violation is OnViolation.REPORT,
     )

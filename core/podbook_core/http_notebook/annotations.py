@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["METHODS", "Endpoint", "HttpCells", "comment_prefix", "read_cells", "read_swagger_cells"]
+__all__ = ["METHODS", "Annotation", "Endpoint", "HttpCells", "annotation_of", "comment_prefix", "read_cells", "read_swagger_cells"]
 
 METHODS = ("GET", "PUT", "POST", "DELETE")
 """Methods that cells can answer."""
 _PREFIXES: Mapping[str, str] = {"scala": "//"}
 _OTHERWISE = "#"
+_BRACES = re.compile(r"\{([^/{}]+)\}")
+_NOT_IN_PATH = ("query", "header", "body", "formData")
 _VERB = "(GET|PUT|POST|DELETE)"
 
 
@@ -46,6 +48,22 @@ def comment_prefix(language: str | None, prefixes: Mapping[str, str] = _PREFIXES
     return prefixes.get(language or "", prefixes.get("", _OTHERWISE))
 
 
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What a cell's first line says: the request it answers, or, with ``info``, whose response it describes."""
+
+    method: str
+    path: str
+    info: bool
+
+
+def annotation_of(source: str, prefix: str = _OTHERWISE) -> Annotation | None:
+    """The annotation of a cell; None where it has none, and so runs as set-up."""
+    mark = re.escape(prefix)
+    found = re.match(rf"{mark}\s+(ResponseInfo\s+)?{_VERB}\s+(/.*)", source)
+    return None if found is None else Annotation(found[2], found[3].strip(), found[1] is not None)
+
+
 def read_cells(sources: Sequence[str], prefix: str = _OTHERWISE) -> HttpCells:
     """Read annotations such as ``# GET /people/:index`` and ``# ResponseInfo GET /people/:index``.
 
@@ -55,21 +73,19 @@ def read_cells(sources: Sequence[str], prefix: str = _OTHERWISE) -> HttpCells:
         sources: of the code cells.
         prefix: what begins a comment.
     """
-    mark = re.escape(prefix)
-    handler = re.compile(rf"{mark}\s+{_VERB}\s+(/.*)")
-    info = re.compile(rf"{mark}\s+ResponseInfo\s+{_VERB}\s+(/.*)")
     endpoints: dict[str, Endpoint] = {}
     responses: list[tuple[str, str, str]] = []
     set_up, warnings = [], []
     for source in sources:
-        if (found := handler.match(source)) is not None:
-            endpoint = endpoints.setdefault(path := found[2].strip(), Endpoint(path))
-            endpoint.handlers[found[1]] = endpoint.handlers.get(found[1], "") + source + "\n"
-        elif (found := info.match(source)) is not None:
-            responses.append((found[1], found[2].strip(), source + "\n"))
-        else:
+        found = annotation_of(source, prefix)
+        if found is None:
             set_up.append(source)
-            warnings.extend(_almost(source, mark))
+            warnings.extend(_almost(source, re.escape(prefix)))
+        elif found.info:
+            responses.append((found.method, found.path, source + "\n"))
+        else:
+            handlers = endpoints.setdefault(found.path, Endpoint(found.path)).handlers
+            handlers[found.method] = handlers.get(found.method, "") + source + "\n"
     for method, path, source in responses:
         known = endpoints.get(path)
         if known is None or method not in known.handlers:
@@ -82,7 +98,9 @@ def read_cells(sources: Sequence[str], prefix: str = _OTHERWISE) -> HttpCells:
 def read_swagger_cells(cells: Sequence[tuple[str, str]], prefix: str = _OTHERWISE) -> HttpCells:
     """Read a Swagger document in a fenced block of a Markdown cell, and annotations such as ``# operationId: getPeople``.
 
-    A path of the document gets ``/:name`` for each parameter of an operation.
+    A path of the document gets ``/:name`` for each parameter of an operation, as the gateway has it, wherever the document says that the
+    parameter is. It also answers where the document says so: with ``{name}`` in the path as a parameter, and without those of the query, the
+    headers and the body.
 
     Args:
         cells: kind (``code``, ``markdown``) and source of each cell.
@@ -112,17 +130,27 @@ def read_swagger_cells(cells: Sequence[tuple[str, str]], prefix: str = _OTHERWIS
     for path, method, operation in declared:
         named = operation.get("operationId")
         if named in handlers and method in METHODS:
-            names = [item["name"] for item in _mappings(operation.get("parameters")) if isinstance(item.get("name"), str)]
-            endpoint = endpoints.setdefault(full := "/:".join([path, *names]), Endpoint(full))
-            endpoint.handlers[method] = handlers[named]
-            if named in responses:
-                endpoint.responses[method] = responses[named]
+            for address in _addresses(path, operation):
+                endpoint = endpoints.setdefault(address, Endpoint(address))
+                endpoint.handlers[method] = handlers[named]
+                if named in responses:
+                    endpoint.responses[method] = responses[named]
     ids = {operation.get("operationId") for _, _, operation in declared}
     warnings = [
         f"operation {name} is declared, and no cell refers to it" for name in ids if isinstance(name, str) and name not in handlers
     ]
     warnings += [f"a cell refers to operation {name}, which is not declared" for name in handlers if name not in ids]
     return HttpCells(tuple(set_up), _in_order(endpoints.values()), document, tuple(sorted(warnings)))
+
+
+def _addresses(path: str, operation: Mapping[str, Any]) -> list[str]:
+    in_place = _BRACES.sub(r":\1", path)
+    if in_place != path:
+        return [in_place]
+    parameters = [item for item in _mappings(operation.get("parameters")) if isinstance(item.get("name"), str)]
+    behind = "/:".join([path, *(item["name"] for item in parameters)])
+    elsewhere = bool(parameters) and all(item.get("in") in _NOT_IN_PATH for item in parameters)
+    return [behind, path] if elsewhere else [behind]
 
 
 def _in_order(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:

@@ -33,6 +33,8 @@ class Start:
     """Most bytes of output of one run."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables on top of the worker's own."""
+    seconds: float = 600
+    """How long the set-up may take."""
 
     def line(self) -> bytes:
         """The message as a line."""
@@ -53,31 +55,42 @@ class Run:
     """Sources to run one after the other; what follows one that raises is not run."""
 
     sources: Sequence[str]
+    seconds: float
+    """How long all of them may take."""
+    quiet: int = 0
+    """So many at the beginning only bring values: what they give out counts for nothing."""
 
     def line(self) -> bytes:
         """The message as a line."""
-        return _line({"sources": list(self.sources)})
+        return _line({"sources": list(self.sources), "seconds": self.seconds, "quiet": self.quiet})
 
     @classmethod
     def from_line(cls, line: bytes) -> "Run":
         """Read the line. Raises InvalidMessageError."""
-        sources = _object(line).get("sources")
+        raw = _object(line)
+        sources, seconds, quiet = raw.get("sources"), raw.get("seconds"), raw.get("quiet")
         if not isinstance(sources, list) or not all(isinstance(item, str) for item in sources):
             raise InvalidMessageError("sources must be a list of texts")
-        return cls(sources)
+        if not isinstance(seconds, int | float) or not isinstance(quiet, int):
+            raise InvalidMessageError("seconds and quiet must be numbers")
+        return cls(sources, seconds, quiet)
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The answer of a worker: what each source gave, as far as they ran; or why the worker is of no more use."""
+    """The answer of a worker: what each source gave, as far as they ran; or why they gave nothing."""
 
     runs: Sequence[CellRun] = ()
     lost: str | None = None
-    """Why the kernel is gone, in a sentence; the worker ends after it has said so."""
+    """Why there is nothing, in a sentence: the kernel has ended, or the sources took too long."""
+    late: bool = False
+    """Whether they took too long."""
+    usable: bool = True
+    """Whether the kernel takes another run; else the worker ends after it has said so."""
 
     def line(self) -> bytes:
         """The message as a line."""
-        return _line({"runs": [asdict(item) for item in self.runs], "lost": self.lost})
+        return _line({"runs": [asdict(item) for item in self.runs], "lost": self.lost, "late": self.late, "usable": self.usable})
 
     @classmethod
     def from_line(cls, line: bytes) -> "Ran":
@@ -86,7 +99,7 @@ class Ran:
         runs, lost = raw.get("runs"), raw.get("lost")
         if not isinstance(runs, list) or not (lost is None or isinstance(lost, str)):
             raise InvalidMessageError("runs must be a list, and lost a text or null")
-        return cls([_cell_run(item) for item in runs], lost)
+        return cls([_cell_run(item) for item in runs], lost, raw.get("late") is True, raw.get("usable") is True)
 
 
 def _cell_run(raw: Any) -> CellRun:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CellRun", "HttpAnswer", "answer_of"]
+__all__ = ["CellRun", "HttpAnswer", "answer_document", "answer_of", "stored_answer"]
 
 TEXT = "text/plain"
 _SHOWN = ("image/png", "image/jpeg", "image/gif", "image/svg+xml", "application/pdf", "text/html")
@@ -111,6 +111,24 @@ def answer_of(handler: CellRun, info: CellRun | None, *, accept: str = "", alone
     for name, value in told.headers.items():
         headers = {known: kept for known, kept in headers.items() if known.lower() != name.lower()}
         headers[name] = value
+    return HttpAnswer(told.status, headers, b"" if told.status in (204, 304) else body, told.dropped)
+
+
+def answer_document(answer: HttpAnswer) -> bytes:
+    """What is stored of an answer beside its body: status, headers and media type, as JSON."""
+    return json.dumps({"status": answer.status, "headers": dict(answer.headers), "mediaType": answer.media_type}).encode()
+
+
+def stored_answer(document: bytes, body: bytes) -> HttpAnswer:
+    """An answer that was stored. A notebook could have written it: what it may not say is left out, as from the notebook itself.
+
+    Raises:
+        ValueError: it is not of the documented shape.
+    """
+    told = _info(document, alone=False)
+    headers = (
+        told.headers if any(name.lower() == "content-type" for name in told.headers) else {"Content-Type": TEXT, **told.headers}
+    )
     return HttpAnswer(told.status, headers, b"" if told.status in (204, 304) else body, told.dropped)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from podbook_core.http_notebook.annotations import comment_prefix, read_cells
 from podbook_core.text import strict_json
 from podbook_core.text.json_depth import MAX_FILE_NESTING
 from podbook_core.text.strict_json import InvalidJsonError
@@ -41,6 +42,8 @@ class NotebookInfo:
     """Its first Markdown heading."""
     warnings: tuple[str, ...] = ()
     """What its author should know, one sentence each; none of it keeps the notebook from running."""
+    endpoints: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Paths that its annotated cells answer, each with its methods, in the order in which they are tried."""
 
 
 def inspect_notebook(data: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> NotebookInfo:
@@ -62,13 +65,15 @@ def inspect_notebook(data: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> Noteboo
     for number, cell in enumerate(cells):
         _check_cell(number, cell)
     kernel, language = _text(metadata, "kernelspec", "name") or None, language_of(metadata)
+    http = read_cells([_source(cell) for cell in cells if cell["cell_type"] == "code"], comment_prefix(language))
     return NotebookInfo(
         kernel=kernel,
         language=language,
         code_cells=sum(cell["cell_type"] == "code" for cell in cells),
         cells=len(cells),
         title=_heading(cells),
-        warnings=_warnings(kernel, language),
+        warnings=(*_warnings(kernel, language), *(http.warnings if http.endpoints else ())),
+        endpoints=tuple((item.path, tuple(item.handlers)) for item in http.endpoints),
     )
 
 
@@ -127,12 +132,15 @@ def _text(metadata: Mapping[str, Any], part: str, key: str) -> str | None:
     return _printable(value[:_TITLE]) if isinstance(value, str) else None
 
 
+def _source(cell: Mapping[str, Any]) -> str:
+    source = cell["source"]
+    return "".join(source) if isinstance(source, list) else str(source)
+
+
 def _heading(cells: list[dict[str, Any]]) -> str | None:
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            source = cell["source"]
-            text = "".join(source) if isinstance(source, list) else source
-            for line in text.splitlines():
+            for line in _source(cell).splitlines():
                 if line.startswith("#"):
                     return _printable(line.lstrip("#").strip()[:_TITLE]) or None
     return None

@@ -11,6 +11,7 @@ __all__ = [
     "notebook_prefix",
     "parse_execution_key",
     "record_key",
+    "request_key",
     "result_key",
     "version_prefix",
 ]
@@ -18,6 +19,7 @@ __all__ = [
 NOTEBOOKS = "notebooks/"
 EXECUTIONS = "executions/"
 INPUTS = "inputs/"
+REQUESTS = "requests/"
 NAMES = "names/"
 INDEX = "index/"
 IDEMPOTENCY = "idempotency/"
@@ -26,6 +28,8 @@ NOTEBOOK_FILE = "notebook.ipynb"
 HTML_FILE = "report.html"
 REPORT_FILE = "report-no-input.html"
 OUTPUT_FILE = "output.json"
+RESPONSE_FILE = "response.json"
+RESPONSE_BODY_FILE = "response"
 LOG_FILE = "log.txt"
 PROGRESS_FILE = "progress.json"
 FILES_FOLDER = "files/"
@@ -51,6 +55,11 @@ def version_prefix(name: str, version: str) -> str:
 def input_key(sha256: str) -> str:
     """An uploaded input file, named by its content."""
     return f"{INPUTS}{sha256}"
+
+
+def request_key(sha256: str) -> str:
+    """What an HTTP request said to a notebook, named by its content."""
+    return f"{REQUESTS}{sha256}"
 
 
 def execution_prefix(uid: str) -> str:

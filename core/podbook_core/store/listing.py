@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from podbook_core.store.base import ObjectStore
-from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, INPUTS, RECORD_FILE, parse_execution_key
+from podbook_core.store.keys import EXECUTIONS, IDEMPOTENCY, INPUTS, RECORD_FILE, REQUESTS, parse_execution_key
 
-__all__ = ["all_keys", "idempotency_digests", "input_digests", "recorded_uids"]
+__all__ = ["all_keys", "idempotency_digests", "input_digests", "recorded_uids", "request_digests"]
 
 
 def all_keys(store: ObjectStore, prefix: str) -> Iterator[str]:
@@ -27,6 +27,11 @@ def recorded_uids(store: ObjectStore) -> Iterator[str]:
 def input_digests(store: ObjectStore) -> Iterator[str]:
     """The SHA-256 of every input file."""
     return (key.removeprefix(INPUTS) for key in all_keys(store, INPUTS))
+
+
+def request_digests(store: ObjectStore) -> Iterator[str]:
+    """The SHA-256 of every HTTP request that was sent to a notebook."""
+    return (key.removeprefix(REQUESTS) for key in all_keys(store, REQUESTS))
 
 
 def idempotency_digests(store: ObjectStore) -> Iterator[str]:

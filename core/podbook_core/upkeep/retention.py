@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from podbook_core.results.index import Entry, milliseconds
 from podbook_core.store.keys import RECORD_FILE, parse_execution_key
 
-__all__ = ["ORPHAN_AGE", "may_be_expired", "orphaned_executions", "retention_over"]
+__all__ = ["ORPHAN_AGE", "REQUEST_AGE", "may_be_expired", "orphaned_executions", "retention_over"]
 
 ORPHAN_AGE = timedelta(hours=24)
 """Age from which something that nothing refers to is taken for forgotten, and not for just being written."""
+
+REQUEST_AGE = timedelta(hours=1)
+"""How long what an HTTP request said is kept: its headers and body may be confidential."""
 
 
 def may_be_expired(entry: Entry, *, now: datetime, days: int) -> bool:

@@ -30,6 +30,8 @@ class Living:
     uid: str
     inputs: frozenset[str] = frozenset()
     """SHA-256 of its input files."""
+    request: str | None = None
+    """SHA-256 of the HTTP request it answers; None where it answers none."""
 
 
 class Surroundings(Protocol):
@@ -112,6 +114,7 @@ class Sweeper:
         names, uids = {item.name for item in living}, {item.uid for item in living}
         removed += await run(self._sweep.remove_idempotency, digests, names)
         removed += await run(there.remove_leftovers, leftovers - uids)
+        removed += await run(self._sweep.remove_requests, {item.request for item in living if item.request is not None})
         if not await run(there.all_known):
             return removed
         removed += await run(self._sweep.remove_unrecorded, await run(there.forgotten, orphans - uids))

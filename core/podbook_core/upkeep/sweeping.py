@@ -12,9 +12,9 @@ from podbook_core.execution.idempotency import Entry, idempotency_over
 from podbook_core.results import index as history
 from podbook_core.results.record import RecordStore
 from podbook_core.store.base import KeyNotFoundError, ObjectStore
-from podbook_core.store.keys import EXECUTIONS, execution_prefix, idempotency_key, record_key
+from podbook_core.store.keys import EXECUTIONS, execution_prefix, idempotency_key, record_key, request_key
 from podbook_core.store.limits import MAX_IDEMPOTENCY_BYTES
-from podbook_core.store.listing import all_keys, idempotency_digests
+from podbook_core.store.listing import all_keys, idempotency_digests, request_digests
 from podbook_core.upkeep import retention
 
 __all__ = ["StoreSweep"]
@@ -88,6 +88,25 @@ class StoreSweep:
             ended = None if record is None else record.execution.status.completion_time
             if idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
                 self._store.delete(idempotency_key(digest))
+                removed += 1
+        return removed
+
+    def remove_requests(self, used: Collection[str]) -> int:
+        """Remove what HTTP requests said, an hour after they were sent, unless a live execution still answers one.
+
+        Args:
+            used: SHA-256 of those that live executions answer.
+
+        Returns:
+            How many were removed.
+        """
+        limit, removed = self._clock() - retention.REQUEST_AGE, 0
+        for digest in request_digests(self._store):
+            if digest in used:
+                continue
+            written = self._store.modified(request_key(digest))
+            if written is not None and written <= limit:
+                self._store.delete(request_key(digest))
                 removed += 1
         return removed
 

@@ -14,8 +14,10 @@ __all__ = ["Living", "Sweeper", "living"]
 
 def living(body: Mapping[str, Any]) -> Living:
     """What a sweep wants to know of a resource. Takes whatever the API server let through."""
-    inputs = (body.get("spec") or {}).get("inputs") or ()
-    return Living(body["metadata"]["name"], body["metadata"]["uid"], frozenset(item["sha256"] for item in inputs))
+    spec = body.get("spec") or {}
+    request = spec.get("request") or {}
+    inputs = frozenset(item["sha256"] for item in spec.get("inputs") or ())
+    return Living(body["metadata"]["name"], body["metadata"]["uid"], inputs, request.get("sha256"))
 
 
 class _Cluster:

@@ -20,6 +20,7 @@ from nbformat.v4 import new_output
 
 from podbook_core.execution.manifest import CellError
 from podbook_core.execution.reasons import INTERRUPTED, Reason
+from podbook_core.http_notebook.plan import original_place, role_of
 from podbook_core.notebook.injection import classes_before_parameters, parameters_source, typed_parameters
 from podbook_core.text.json_depth import MAX_FILE_NESTING, nested_too_deeply
 from podbook_runner.cells.log import RunLog
@@ -198,6 +199,8 @@ def published_places(cells: Sequence[NotebookNode], published: int) -> list[int 
 
     Where a notebook brings a cell of an earlier injection, papermill writes that one anew and adds none.
     """
+    if any(role_of(cell) is not None for cell in cells):
+        return [original_place(cell) for cell in cells]  # a plan that says itself where its cells come from
     added = len(cells) > published
     places: list[int | None] = []
     for cell in cells:

@@ -5,7 +5,7 @@ killed: it stores notebook, output and log, then a first manifest, then HTML and
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from podbook_core.execution.manifest import MAX_MESSAGE, CellError, OutputCheck,
 from podbook_core.execution.progress import progress_json
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
+from podbook_core.http_notebook.plan import accept_of, cell_runs, hide_request
+from podbook_core.http_notebook.response import HttpAnswer, answer_document, answer_of
 from podbook_core.store import keys
 from podbook_runner.cells import notebook as document
 from podbook_runner.cells.log import RunLog
@@ -75,6 +77,7 @@ class Delivery:
         source: the notebook as it was fetched, if it was.
         outputs: ``$PODBOOK_OUTPUT_DIR``.
         schema: what the contract says of the output; None for anything.
+        request: what the HTTP request says that the cells answer; None where the whole notebook ran.
         execution: the run of the cells, if it came to that.
         kernel: the kernel, if it was started.
         renderer: makes the HTML; None where none is wanted.
@@ -89,10 +92,14 @@ class Delivery:
     source: Path
     outputs: Path
     schema: Any
+    request: str | None
     execution: "Execution | None"
     kernel: Kernel | None
     renderer: Renderer | None
     validator: "Child | None"
+
+    def __post_init__(self) -> None:
+        self._answer: tuple[bytes, bytes] | None = None
 
     def run(self, outcome: Outcome) -> Outcome:
         """Store everything.
@@ -116,6 +123,8 @@ class Delivery:
         if notebook is not None:
             self.results.notebook(notebook)
         outcome = self._store_output(outcome)
+        if self._answer is not None:
+            self.results.response(*self._answer)
         progress = None if self.execution is None else self.execution.progress()
         if progress is not None:
             self.results.progress(progress_json(*progress))
@@ -141,6 +150,10 @@ class Delivery:
         if self.execution is None or self.execution.notebook is None:
             return (self.source if self.source.exists() else None), outcome
         executed, limit = Path(keys.NOTEBOOK_FILE), self.task.max_notebook_bytes
+        if self.task.request is not None:
+            # Taken before the outputs are made presentable, and before REQUEST is hidden.
+            self._answer = self._http_answer(self.execution.notebook["cells"])
+            hide_request(self.execution.notebook["cells"], self.task.request.method, self.task.request.path)
         data, removed = document.executed_bytes(self.execution.notebook, self.redactor, limit)
         _write(executed, data)
         if removed and outcome.succeeded:
@@ -149,6 +162,25 @@ class Delivery:
             )
             outcome = Outcome(Reason.CELL_FAILED, message, CellError(None, "OutputLimitExceeded", message))
         return executed, outcome
+
+    def _http_answer(self, cells: Sequence[dict[str, Any]]) -> tuple[bytes, bytes]:
+        """The answer to the request: its document, and its body."""
+        answer = answer_of(*cell_runs(cells), accept=accept_of(self.request or ""))
+        if len(answer.body) > self.task.max_output_bytes:
+            problem = f"Error ResponseTooLarge: the response has {len(answer.body)} bytes, at most {self.task.max_output_bytes} are allowed \n"
+            answer = HttpAnswer(500, {"Content-Type": "text/plain"}, problem.encode())
+        for name in answer.dropped:
+            self.log.line(f"the response's header {name} was left out: a notebook cannot set it here")
+        if answer.problem is not None:
+            self.log.line(f"ResponseInfo: {answer.problem}")
+        return answer_document(answer), self._redacted(answer.body)
+
+    def _redacted(self, body: bytes) -> bytes:
+        """The body without Podbook's own credentials; what is not text cannot hold them as they are."""
+        try:
+            return self.redactor.text(body.decode()).encode()
+        except UnicodeDecodeError:
+            return body
 
     def _store_output(self, outcome: Outcome) -> Outcome:
         """Store what ``save_output`` said, also that of a failed run; only a run that succeeded can break its contract."""

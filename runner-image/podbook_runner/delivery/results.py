@@ -69,6 +69,11 @@ class Results:
         """Store the output."""
         self._put(keys.OUTPUT_FILE, content, _JSON)
 
+    def response(self, document: bytes, body: bytes) -> None:
+        """Store the answer to an HTTP request: the body first, so that a document without one is never there."""
+        self._put(keys.RESPONSE_BODY_FILE, body, "application/octet-stream")
+        self._put(keys.RESPONSE_FILE, document, _JSON)
+
     def progress(self, content: bytes) -> None:
         """Store the last progress."""
         self._put(keys.PROGRESS_FILE, content, _JSON)

@@ -27,7 +27,15 @@ class _DataDirectory:
         self._data, self._live, self._clock = data, live, clock
 
     async def alive(self) -> Collection[Living]:
-        return [Living(item.name, item.uid, frozenset(file.sha256 for file in item.spec.inputs)) for item in await self._live()]
+        return [
+            Living(
+                item.name,
+                item.uid,
+                frozenset(file.sha256 for file in item.spec.inputs),
+                None if item.spec.request is None else item.spec.request.sha256,
+            )
+            for item in await self._live()
+        ]
 
     def all_known(self) -> bool:
         # A document that lies aside may still be repaired by a person, and want results and inputs of its execution.

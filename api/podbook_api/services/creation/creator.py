@@ -34,7 +34,7 @@ from podbook_core.execution.reasons import Reason
 from podbook_core.notebook.versions import Version
 from podbook_core.schema.violations import Violation
 from podbook_core.store.base import StoreError
-from podbook_core.store.keys import input_key
+from podbook_core.store.keys import input_key, request_key
 from podbook_core.text.digests import canonical_json, digest_json
 from podbook_core.text.json_pointer import escape
 from podbook_core.text.names import (
@@ -77,6 +77,8 @@ class CreateRequest:
     uploads: Sequence[Upload] = ()
     key: str | None = None
     """The caller's idempotency key."""
+    request: bytes | None = None
+    """What the HTTP request says that ``spec.request`` is about."""
     name: str | None = None
     """What the execution is called, where its door hands out names of its own; made up when None. Not with a key."""
 
@@ -189,6 +191,10 @@ class Creator:
         for upload in request.uploads:
             await self._threads.run(
                 self._context.store.put, input_key(upload.file.sha256), upload.content, media_type=upload.file.media_type
+            )
+        if request.request is not None and request.spec.request is not None:
+            await self._threads.run(
+                self._context.store.put, request_key(request.spec.request.sha256), request.request, media_type="application/json"
             )
         # What was checked is what runs, whatever is published meanwhile.
         execution = self._execution(caller, request, name=name, body=body, version=accepted.version.version)

@@ -1,4 +1,4 @@
-"""A worker as a program: ``python -m podbook_runner.worker.server``, spoken to over standard input and output.
+"""A worker as a program: ``python -m podbook_runner.shared.server``, spoken to over standard input and output.
 
 The first line says what to start (:class:`~podbook_core.http_notebook.messages.Start`); its answer comes when the set-up has run. Each further
 line is a :class:`~podbook_core.http_notebook.messages.Run`. The end of its input ends it.
@@ -16,12 +16,13 @@ from podbook_core.http_notebook.messages import MAX_LINE_BYTES, InvalidMessageEr
 from podbook_runner.kernel.spec import find_kernelspec, kernel_folders
 from podbook_runner.limits.processes import become_subreaper
 from podbook_runner.outcome import AttemptError
-from podbook_runner.worker.worker import Worker, WorkerLostError
+from podbook_runner.shared.kernel import SharedKernel
 
 __all__ = ["main"]
 
 _HIDDEN = ("KG_AUTH_TOKEN",)
 """Variables that no kernel sees."""
+_LOOK_SECONDS = 0.5
 
 
 def main() -> int:
@@ -42,21 +43,35 @@ async def _serve(folder: Path, answers: BinaryIO) -> int:
     try:
         start = Start.from_line(await lines.readline())
         spec = find_kernelspec(start.kernel, start.language, kernel_folders())
-        worker = Worker(spec, folder, Path(start.cwd), _environment(start), limit=start.limit)
+        kernel = SharedKernel(spec, folder, Path(start.cwd), _environment(start), limit=start.limit)
     except (AttemptError, InvalidMessageError, OSError) as error:
-        _say(answers, Ran(lost=str(error)))
+        _say(answers, Ran(lost=str(error), usable=False))
         return 1
     try:
-        await worker.start()
-        _say(answers, Ran(await worker.run(start.set_up)))
-        while line := await lines.readline():
-            _say(answers, Ran(await worker.run(Run.from_line(line).sources)))
-    except (WorkerLostError, InvalidMessageError) as error:
-        _say(answers, Ran(lost=str(error)))
+        ran = await kernel.start() or await kernel.run(start.set_up, seconds=start.seconds)
+        _say(answers, ran)
+        while ran.usable and (line := await lines.readline()):
+            ran = await _unless_gone(kernel, Run.from_line(line), lines)
+            _say(answers, ran)
+    except (InvalidMessageError, ValueError) as error:  # also a line that is longer than any may be
+        _say(answers, Ran(lost=str(error), usable=False))
+        return 1
+    except BrokenPipeError:
         return 1
     finally:
-        await worker.close()
+        await kernel.close()
     return 0
+
+
+async def _unless_gone(kernel: SharedKernel, run: Run, lines: asyncio.StreamReader) -> Ran:
+    """Run, unless the server goes meanwhile: then nobody waits for it, and the kernel is not left to finish."""
+    running = asyncio.ensure_future(kernel.run(run.sources, seconds=run.seconds, quiet=run.quiet))
+    while not running.done():
+        await asyncio.wait([running], timeout=_LOOK_SECONDS)
+        if lines.at_eof() and not running.done():
+            running.cancel()
+            return Ran(lost="the server has gone", usable=False)
+    return running.result()
 
 
 async def _input() -> asyncio.StreamReader:

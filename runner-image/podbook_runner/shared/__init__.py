@@ -1,0 +1,1 @@
+"""A kernel that is kept for a server: its set-up runs once, then it takes one run after another, and its state stays between them."""
