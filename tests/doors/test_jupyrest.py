@@ -147,13 +147,22 @@ def test_keys_hold_in_every_way_they_are_sent(tmp_path: Path) -> None:
     settings = ApiSettings(data_dir=tmp_path / "data", notebooks_dir=folder, keys_file=tmp_path / "keys.json")
     with running(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         path, body = "/api/NotebookExecutions", {"notebook": "free", "parameters": {}}
-        assert client.post(path, json=body).status_code == 401
+        refused = client.post(path, json=body)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (
+            401,
+            'Bearer realm="podbook", Basic realm="podbook", charset="UTF-8"',
+        )
         assert set(client.post(path, json=body).json()) == {"detail"}
         assert client.get("/api/notebooks").json()["code"] == "UNAUTHENTICATED"
         assert client.post(path, json=body, auth=("any", "wrong")).status_code == 401
         assert client.post(path, json=body, headers={"Authorization": "Basic %%%"}).status_code == 401
         ran = client.post(path, json=body, auth=("any", plain))
         assert ran.json()["status"] == "COMPLETED"
+        # A browser adds the password it knows to whatever any page asks for.
+        foreign = {"Origin": "https://elsewhere.example"}
+        assert client.post(path, json=body, auth=("any", plain), headers=foreign).status_code == 401
+        assert client.post(path, json=body, auth=("any", plain), headers={"Origin": server.url}).status_code == 200
+        assert client.get("/api/notebooks", auth=("any", plain), headers=foreign).status_code == 200
         for headers in ({"Authorization": f"Bearer {plain}"}, {"X-API-Key": plain}):
             assert client.get(path, params={"executionId": ran.json()["id"]}, headers=headers).status_code == 200
         # Another key's execution is not there, nor is a notebook that may not be seen.
