@@ -82,7 +82,8 @@ async def test_each_way_to_present_a_key_is_the_same_caller(
 async def test_a_door_takes_its_own_credentials_only(client: httpx.AsyncClient, plain_keys: dict[str, str]) -> None:
     key = plain_keys["admin"]
     for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}, {}):
-        assert (await client.get("/ledger/old/entries/none", headers=headers)).status_code == 401
+        refused = await client.get("/ledger/old/entries/none", headers=headers)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'token realm="podbook", ApiKey realm="podbook"')
     for headers in ({"Authorization": f"token {key}"}, {"Authorization": f"ApiKey ann:{key}"}):
         assert (await client.get("/v1/notebooks", headers=headers)).status_code == 401
     assert (await client.get("/v1/notebooks", params={"token": key})).status_code == 401

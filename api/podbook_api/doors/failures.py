@@ -26,7 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return entry_of(request.scope).door.problem(request, failure(request, error))
+    door = entry_of(request.scope).door
+    response = door.problem(request, failure(request, error))
+    challenges = [item.challenge for item in door.credentials if item.challenge is not None]
+    if response.status_code == HTTPStatus.UNAUTHORIZED and challenges:
+        # A door that has more to say of it has said it.
+        response.headers.setdefault("WWW-Authenticate", ", ".join(challenges))
+    return response
 
 
 def door_response(scope: Scope, problem: ProblemError) -> Response:
