@@ -84,7 +84,8 @@ class Gateway:
     def __enter__(self) -> Self:
         deadline = time.monotonic() + _START_SECONDS
         while f":{self.port}" not in self.output:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.output
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
         return self
 

@@ -77,8 +77,8 @@ def _refused_by_framework(request: Request, error: HTTPException) -> ProblemErro
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_allowed(request))}
     details = {
-        404: "there is nothing at this address; /docs lists what there is",
-        405: f"{request.method} is not possible here; the Allow header says what is",
+        404: "this path does not exist; /docs lists those that do",
+        405: f"{request.method} is not allowed here; the Allow header lists what is",
     }
     return ProblemError(
         error.status_code,

@@ -26,14 +26,14 @@ def _number(name: str, otherwise: int | None) -> int | None:
     try:
         return otherwise if value in (None, "") else int(str(value))
     except ValueError:
-        raise TraitError(f"{name} must be a whole number, not {str(value)[:40]!r}") from None
+        raise TraitError(f"{name} must be an integer, not {str(value)[:40]!r}") from None
 
 
 class NotebookHTTPPersonality(LoggingConfigurable):
     """How a notebook is read, and what is served beside its cells."""
 
     cell_parser = Unicode(
-        config=True, help=f"How cells say what they answer: {_PARSERS[0]} or {_PARSERS[1]}. (KG_CELL_PARSER env var)"
+        _PARSERS[0], config=True, help=f"How cells say what they answer: {_PARSERS[0]} or {_PARSERS[1]}. (KG_CELL_PARSER env var)"
     )
     comment_prefix = Dict({"scala": "//", None: "#"}, config=True, help="What begins a comment, by the kernel's language.")
     allow_notebook_download = Bool(
@@ -43,6 +43,7 @@ class NotebookHTTPPersonality(LoggingConfigurable):
         None, config=True, allow_none=True, help="Serve the files of this folder at /public. (KG_STATIC_PATH env var)"
     )
     request_timeout = Float(
+        600.0,
         config=True,
         help="Seconds that a request may take; then it is answered with 504, and its kernel replaced. (KG_REQUEST_TIMEOUT env var)",
     )
@@ -104,10 +105,10 @@ class KernelGatewayApp(JupyterApp):
         allow_none=True,
         help="The notebook to serve, or a folder of notebooks, each below its name. (KG_SEED_URI env var)",
     )
-    ip = Unicode(config=True, help="Address to listen on; * for all. (KG_IP env var)")
-    port = Integer(config=True, help="Port to listen on. (KG_PORT env var)")
-    port_retries = Integer(config=True, help="Ports to try when that one is taken. (KG_PORT_RETRIES env var)")
-    base_url = Unicode(config=True, help="Path before all routes. (KG_BASE_URL env var)")
+    ip = Unicode("127.0.0.1", config=True, help="Address to listen on; * for all. (KG_IP env var)")
+    port = Integer(8888, config=True, help="Port to listen on. (KG_PORT env var)")
+    port_retries = Integer(50, config=True, help="Ports to try when that one is taken. (KG_PORT_RETRIES env var)")
+    base_url = Unicode("/", config=True, help="Path before all routes. (KG_BASE_URL env var)")
     auth_token = Unicode(config=True, help="Token that requests must carry. (KG_AUTH_TOKEN env var)")
     prespawn_count = Integer(
         None, config=True, allow_none=True, help="Kernels that take requests in turn; 1 when absent. (KG_PRESPAWN_COUNT env var)"

@@ -94,7 +94,9 @@ def read_seed(path: Path, options: SeedOptions) -> Seed:
             f"No endpoints were discovered in {path}. Check your notebook to make sure your cells are annotated correctly."
         )
     kernel = options.force_kernel or info.kernel or options.default_kernel or None
-    start = Start(kernel, info.language or language or "python", str(Path.cwd()), cells.set_up, environment={"KERNEL_GATEWAY": "1"})
+    # Of Python notebooks a kernel that is not there is passed over, but not where it was asked for by name.
+    spoken = "" if options.force_kernel else info.language or language or "python"
+    start = Start(kernel, spoken, str(Path.cwd()), cells.set_up, environment={"KERNEL_GATEWAY": "1"})
     name = path.name.partition(".")[0] or path.name
     return Seed(path, name, cells, Routes(cells.endpoints), language, WorkerPool(start, size=options.kernels))
 

@@ -45,6 +45,9 @@ def run(arguments: list[str]) -> int:
     swagger = False
     try:
         personality = NotebookHTTPPersonality(parent=app)
+        for options in (app, personality):  # a variable is read when its option is first asked for
+            for name in options.trait_names(config=True):
+                getattr(options, name)
         problem = app.problem
         swagger = personality.reads_swagger
     except (ValueError, TraitError) as error:
@@ -218,7 +221,7 @@ def _tell_routes(gateway: Gateway, app: KernelGatewayApp, personality: NotebookH
 
 
 async def _watch(gateway: Gateway, options: SeedOptions) -> None:
-    """Serve a notebook anew when its file has changed; one that cannot be served leaves the one before in its place."""
+    """Reload a notebook when its file has changed; one that cannot be served leaves the one before in its place."""
     retiring: set[asyncio.Task[None]] = set()
     seen = {prefix: _state(seed.path) for prefix, seed in gateway.seeds.items()}
     try:
@@ -246,7 +249,7 @@ async def _look(
                 _log.error("%s has changed and cannot be served; the one before still is: %s", seed.path, error)
                 continue
             gateway.seeds[prefix] = fresh
-            _log.info("%s has changed, and is served anew", seed.path)
+            _log.info("%s has changed and was reloaded", seed.path)
             retiring.add(asyncio.create_task(_retire(seed)))
             retiring -= {task for task in retiring if task.done()}
 

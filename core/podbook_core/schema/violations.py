@@ -62,7 +62,7 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
 
 
 def _formats(kind: type[Validator]) -> FormatChecker:
-    """The draft's formats, but for ``date-time``: one without an offset, or with a blank for its T, is taken as well, as pydantic does.
+    """The draft's formats, except ``date-time``: one without an offset, or with a blank for its T, is accepted as well, as pydantic does.
 
     These are what Python writes: ``datetime.isoformat()`` and ``str(datetime)``.
     """
