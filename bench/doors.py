@@ -107,7 +107,9 @@ def _served(folder: Path, command: Sequence[str]) -> Iterator[int]:
     options = ["--KernelGatewayApp.api=kernel_gateway.notebook_http", f"--KernelGatewayApp.seed_uri={notebook}"]
     log = folder / "log.txt"
     with log.open("wb") as output:
-        process = subprocess.Popen([*command, *options, f"--KernelGatewayApp.port={port}"], cwd=folder, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*command, *options, f"--KernelGatewayApp.port={port}"], cwd=folder, stdout=output, stderr=output
+        )
     try:
         deadline = time.monotonic() + 60
         while re.search(rf"at http://127\.0\.0\.1:{port}", log.read_text()) is None:
