@@ -68,13 +68,13 @@ def reasons() -> str:
     return (
         "# Reasons\n\n"
         + GENERATED
-        + "Why an execution is where it is, in one word: in `status.reason`, in problems of the REST API, in metrics and logs.\n"
+        + "Why an execution is in its phase, as one word: in `status.reason`, in problems of the REST API, in metrics and logs.\n"
         "*Output* is the HTTP status of a request for the output of such an execution. *Exit* is the runner's exit code.\n"
         "*Retried*: `retries` as often as `spec.retries` says, `disruption` always, both up to five attempts in all.\n\n"
         "| reason | phase | whose fault | retried | output | exit | what happened | what to do |\n|---|---|---|---|---|---|---|---|\n"
         + "\n".join(rows)
         + "\n\n## Exit codes of the runner\n\nAnything else means that the runner itself died: "
-        f"`{Reason.RUNNER_CRASHED}`. `INTERRUPTED` is no end: another attempt follows, or `{Reason.CANCELLED}`, or `{Reason.EVICTED}`.\n\n"
+        f"`{Reason.RUNNER_CRASHED}`. `INTERRUPTED` does not end the execution: another attempt follows, or `{Reason.CANCELLED}`, or `{Reason.EVICTED}`.\n\n"
         "| code | name |\n|---|---|\n" + "\n".join(codes) + "\n"
     )
 
@@ -201,7 +201,7 @@ def helm_values() -> str:
         "",
         GENERATED.strip(),
         "",
-        "What is not listed here is refused when the chart is installed.",
+        "Values that are not listed here are rejected when the chart is installed.",
         "",
         "| value | default | meaning |",
         "|---|---|---|",
@@ -209,9 +209,9 @@ def helm_values() -> str:
         "",
         "## Profiles",
         "",
-        "Each entry of `profiles`, by the name that callers pick. Where one says nothing, the chart fills in `image` by `runner`,",
-        "`imagePullPolicy` and `imagePullSecrets` from `image.*`, and for `serviceAccountName` an account without rights.",
-        "The file of profiles in embedded mode has the same fields but `runner`.",
+        "Each entry of `profiles`, by the name that callers choose. When a profile omits them, the chart sets `image` from `runner`,",
+        "`imagePullPolicy` and `imagePullSecrets` from `image.*`, and `serviceAccountName` to an account without permissions.",
+        "The profiles file of embedded mode has the same fields except `runner`.",
         "",
         "| field | type | default | meaning |",
         "|---|---|---|---|",
@@ -220,7 +220,7 @@ def helm_values() -> str:
         "",
         "## Settings by name",
         "",
-        "What else may be set of operator and API; the values above set the rest.",
+        "Further settings of the operator and the API; the values above set the rest.",
         "",
         "| value | default | meaning |",
         "|---|---|---|",
@@ -268,7 +268,7 @@ def metrics() -> str:
         GENERATED.strip(),
         "",
         "In Prometheus' text format, without a key. Times are in seconds. A histogram is exposed as `…_bucket`, `…_sum` and `…_count`.",
-        "Labels never hold what a caller chose. What to watch: [operate](../how-to/operate.md#watch-it).",
+        "Label values are never chosen by callers. What to watch: [operate](../how-to/operate.md#watch-it).",
     ]
     kinds: tuple[tuple[str, object], ...] = (
         ("The operator (`/metrics` at its port 9090)", OperatorMetrics()),
@@ -280,7 +280,7 @@ def metrics() -> str:
     always = {
         "time": "When, RFC 3339 in UTC.",
         "level": "debug, info, warning or error.",
-        "logger": "The part of the program; `podbook.audit` for requests that may change something.",
+        "logger": "The part of the program; `podbook.audit` for requests that can change something.",
         "message": "What happened; absent in an audit line.",
         "exception": "A traceback, where there is one.",
     }
@@ -293,7 +293,7 @@ def metrics() -> str:
     }
     lines += ["", "## Log lines", "", "Operator and API write one JSON object a line to standard output.", ""]
     lines += ["| member | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in {**always, **FIELDS}.items())]
-    lines += ["", "An audit line has these besides `time`, `level` and `logger`; never a body, a parameter or a key.", ""]
+    lines += ["", "An audit line has these in addition to `time`, `level` and `logger`; never a body, a parameter or a key.", ""]
     lines += ["| member | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in audit.items())]
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,7 @@ def open_image(path: Path) -> Image.Image:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image that Pillow reads, is damaged, or has more than 50 megapixels.
+        ValueError: the file is not an image that Pillow reads, is damaged, or has more than 50 megapixels.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -26,7 +26,7 @@ def open_image(path: Path) -> Image.Image:
                 raise ValueError(f"The image has {pixels:,} pixels; at most {MAX_PIXELS:,} are accepted.")
             return ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"The input file {path.name!r} is no image that can be read: {error}") from error
+        raise ValueError(f"The input file {path.name!r} is not an image that can be read: {error}") from error
     except OSError as error:
         raise ValueError(f"The input file {path.name!r} is a damaged image: {error}") from error
 

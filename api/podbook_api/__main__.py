@@ -92,7 +92,7 @@ def ensure_bucket(store: S3Store, stopped: threading.Event) -> None:
         except StoreUnavailableError as error:
             if str(error) != said:
                 said = str(error)
-                _log.warning("the store cannot be used yet: %s", said)
+                _log.warning("the store is not available yet: %s", said)
             stopped.wait(BUCKET_RETRY_SECONDS)
         else:
             return
@@ -107,7 +107,7 @@ def build_context(settings: ApiSettings) -> Context:
     if settings.s3 is None:
         raise SetupError("PODBOOK_S3__BUCKET is not set: the cluster's API needs a bucket (`podbook serve` needs none)")
     if settings.link_secret_file is None:
-        raise SetupError("PODBOOK_LINK_SECRET_FILE is not set: links are signed with a secret that all replicas share")
+        raise SetupError("PODBOOK_LINK_SECRET_FILE is not set: links are signed with a secret shared by all replicas")
     try:
         store = S3Store(settings.s3.for_store())
         links = LinkSigner.from_file(settings.link_secret_file)
@@ -130,7 +130,9 @@ def build_context(settings: ApiSettings) -> Context:
 def _keys(settings: ApiSettings) -> Keys:
     if settings.keys_file is not None:
         if settings.allow_anonymous:
-            raise SetupError("PODBOOK_KEYS_FILE and PODBOOK_ALLOW_ANONYMOUS exclude each other: callers need a key or they do not")
+            raise SetupError(
+                "PODBOOK_KEYS_FILE and PODBOOK_ALLOW_ANONYMOUS are mutually exclusive: callers need a key or they do not"
+            )
         return Keyring(settings.keys_file)
     if not settings.allow_anonymous:
         raise SetupError("PODBOOK_KEYS_FILE is not set; to serve everyone without a key, set PODBOOK_ALLOW_ANONYMOUS=true")

@@ -54,7 +54,7 @@ def server_config(app: ASGIApp, settings: ApiSettings, *, access_log: bool = Fal
 
 
 def redact_query(target: str) -> str:
-    """A request target for logs: values of query parameters are replaced by ``***``, but for those known to be no secrets. Pure."""
+    """A request target for logs: values of query parameters are replaced by ``***``, except those known not to be secret. Pure."""
     path, mark, query = target.partition("?")
     shown = [
         item if item.partition("=")[0] in _QUERY_SHOWN else _QUERY_VALUE.sub("***", item, count=1) for item in query.split("&")
@@ -124,10 +124,10 @@ class BoundedConnection(H11Protocol):
 
     @override
     def send_400_response(self, msg: str) -> None:
-        self._refuse(ProblemError(400, Code.INVALID_REQUEST, "what was sent is not a valid HTTP request"))
+        self._refuse(ProblemError(400, Code.INVALID_REQUEST, "the request is not valid HTTP"))
 
     def _make_room(self) -> None:
-        """Close the connection that has been without a request for longest, so that whoever sends one is served; else this one.
+        """Close the connection that has been without a request for longest, so that a connection with a request is served; else this one.
 
         Otherwise clients that send nothing would keep out the probes of the cluster, and it would restart the server.
         """
@@ -139,7 +139,7 @@ class BoundedConnection(H11Protocol):
         else:
             gives_way._refuse(  # noqa: SLF001 - of the same class
                 ProblemError(
-                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; try again", headers={"Retry-After": "1"}
+                    503, Code.TOO_MANY_CONNECTIONS, "too many connections are open; retry later", headers={"Retry-After": "1"}
                 )
             )
 
@@ -160,7 +160,7 @@ class BoundedConnection(H11Protocol):
         return self._started
 
     def _watch(self) -> None:
-        """Begin to time what is being received now, unless that is under way."""
+        """Begin to time what is being received now, unless that has begun already."""
         now = self._what_is_received()
         if now == self._receiving or self.transport.is_closing():
             return

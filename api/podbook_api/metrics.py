@@ -15,7 +15,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.requests = Histogram(
             "podbook_api_request_seconds",
-            "Time to answer a request, by route; of a stream, until it ended. Status 499: the caller left before its request was complete.",
+            "Time to answer a request, by route; of a stream, until it ended. Status 499: the client disconnected before its request was complete.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
             registry=self.registry,
@@ -28,11 +28,11 @@ class Metrics:
         )
         self.live = Gauge(
             "podbook_executions_live",
-            "Executions whose resource exists, by reason; left out while the cluster is away. Each replica tells all of them: take the greatest, not the sum.",
+            "Executions whose resource exists, by reason; absent while the cluster cannot be reached. Every replica reports all of them: take the maximum, not the sum.",
             ("reason",),
             registry=self.registry,
         )
-        self.streams = Gauge("podbook_api_event_streams", "Event streams that are open.", registry=self.registry)
+        self.streams = Gauge("podbook_api_event_streams", "Open event streams.", registry=self.registry)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

@@ -15,7 +15,7 @@ __all__ = ["Client", "save_output"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load ``Client`` when somebody asks for it (PEP 562).
+    """Load ``Client`` on first use (PEP 562).
 
     Raises:
         AttributeError: the package has no such name.

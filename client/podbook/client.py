@@ -98,7 +98,7 @@ class Client(Results):
 
         Args:
             notebook: name of a published notebook.
-            parameters: its parameters; they may as well be given as keywords, but for those called like an argument here.
+            parameters: its parameters; they may as well be given as keywords, except those called like an argument here.
             files: input files by name, as paths or bytes; not called ``parameters`` or ``options``.
             profile: where it runs, one of the names an administrator offers; the contract's when absent.
             timeout_seconds: longest run; the contract's when absent.
@@ -170,7 +170,7 @@ class Client(Results):
         if files:
             reserved = [name for name in ("parameters", "options") if name in files]
             if reserved:
-                raise ValueError(f"no input file can be called {reserved[0]}: the part of that name holds something else")
+                raise ValueError(f"an input file must not be called {reserved[0]}: the form part of that name is reserved")
             parts = [_json_part("parameters", dict(parameters or {}))]
             if options:
                 parts.append(_json_part("options", options))
@@ -251,7 +251,7 @@ class Client(Results):
                 return
 
     def cancel(self, execution: str, /) -> Execution:
-        """Ask for the end of an execution. What has run is kept; one that has ended is left as it is."""
+        """Cancel an execution. Partial results are kept; one that has ended is left unchanged."""
         return _execution(answer_json(self._transport.send(Request("POST", f"/v1/executions/{segment(execution)}/cancel"))))
 
     def rerun(self, execution: str, /, *, current: bool = False, idempotency_key: str | None = None) -> Execution:
@@ -295,7 +295,7 @@ class Client(Results):
 
 def _execution(answer: Any) -> Execution:
     if not isinstance(answer, dict):
-        raise UnexpectedAnswerError("the server answered with something that is no execution; is the address right?")
+        raise UnexpectedAnswerError("the server's answer is not an execution; check the address")
     return Execution.from_document(answer)
 
 

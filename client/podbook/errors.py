@@ -54,7 +54,7 @@ class StillRunningError(PodbookError):
     """The execution had not ended within the time-out the caller set. It goes on; wait again or cancel it."""
 
     def __init__(self, execution: str, timeout: float) -> None:
-        super().__init__(f"execution {execution} has not ended within {timeout:g} s; it goes on")
+        super().__init__(f"execution {execution} has not ended within {timeout:g} s; it continues")
         self.execution = execution
 
 

@@ -22,7 +22,7 @@ def get_execution(transport: Transport, execution: str) -> Execution:
     """An execution as it is now. Raises as :meth:`Transport.send`."""
     answer = answer_json(transport.send(Request("GET", f"/v1/executions/{execution}")))
     if not isinstance(answer, dict):
-        raise UnexpectedAnswerError("the server answered with something that is no execution; is the address right?")
+        raise UnexpectedAnswerError("the server's answer is not an execution; check the address")
     return Execution.from_document(answer)
 
 
@@ -94,7 +94,7 @@ def _data(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UnexpectedAnswerError("the event stream holds something that is no JSON") from error
+        raise UnexpectedAnswerError("the event stream contains an event that is not valid JSON") from error
     return data if isinstance(data, dict) else {"value": data}
 
 

@@ -28,16 +28,16 @@ def save_output(data: Any) -> None:
     """Save the output of this notebook. The last call wins.
 
     Args:
-        data: The output itself, or a string that holds it as JSON text. An output is anything JSON can say: None, bool, int,
+        data: The output itself, or a string that holds it as JSON text. An output is anything JSON can represent: None, bool, int,
             float, str, lists, tuples and mappings of these; and what turns into it without loss: dates and times (as ISO 8601),
             enum members, dataclasses, pydantic models, and the scalars and arrays of numpy and pandas.
 
     Outside of a Jupyter kernel the output is checked in the same way and printed as indented JSON.
 
     Raises:
-        ValueError: a string is no JSON, a number is NaN or infinite (JSON has neither), two keys of a mapping become the
+        ValueError: a string is not valid JSON, a number is NaN or infinite (JSON has neither), two keys of a mapping become the
             same text, or the value contains itself. The message names the place, such as ``$.prices[2]``.
-        TypeError: the output holds a value that JSON cannot say. The message names place and type.
+        TypeError: the output holds a value that JSON cannot represent. The message names place and type.
     """
     value = _parse(data) if isinstance(data, str) and not isinstance(data, Enum) else data
     try:
@@ -47,7 +47,7 @@ def save_output(data: Any) -> None:
     if not _in_kernel():
         print(json.dumps(output, ensure_ascii=False, indent=2))  # noqa: T201 - a script's way to show its result
         return
-    from IPython.display import display  # noqa: PLC0415 - a kernel has it loaded; nobody else needs it
+    from IPython.display import display  # noqa: PLC0415 - a kernel has it loaded; nothing else needs it
 
     scrap = {
         "name": OUTPUT_NAME,
@@ -76,8 +76,8 @@ def _parse(text: str) -> Any:
         raise ValueError("the output is nested too deeply to be read as JSON") from error
     except ValueError as error:
         raise ValueError(
-            f"save_output takes a string as JSON text, and {_shown(text)} is none ({error}). "
-            "Pass the value itself, such as a dict, or json.dumps(text) to save a text."
+            f"save_output takes a string as JSON text, and {_shown(text)} is not valid JSON ({error}). "
+            "Pass the value itself, such as a dict, or json.dumps(text) to save a string."
         ) from error
 
 
@@ -93,7 +93,7 @@ def _plain(value: Any, path: str, parents: frozenset[int]) -> Any:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"the output has {value} at {path}, which JSON cannot say; use None for a missing number")
+            raise ValueError(f"the output has {value} at {path}, which JSON cannot represent; use None for a missing number")
         return float(value)
     if isinstance(value, date | time):
         return _moment(value, path)
@@ -111,7 +111,7 @@ def _text(value: str, path: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the text at {path} is no Unicode text: {error.reason}") from error
+        raise ValueError(f"the text at {path} is not valid Unicode: {error.reason}") from error
     return str(value)
 
 
@@ -138,7 +138,7 @@ def _key(key: Any, path: str) -> str:
     if isinstance(plain, str):
         return plain
     if isinstance(plain, list | dict):
-        raise TypeError(f"a key of the object at {path} is of type {_type_name(key)}; keys must be text or numbers")
+        raise TypeError(f"a key of the object at {path} is of type {_type_name(key)}; keys must be strings or numbers")
     return json.dumps(plain)
 
 
@@ -176,29 +176,29 @@ def _labelled(series: Any, path: str) -> Any:
         return series.tolist()
     if not index.is_unique:
         raise ValueError(
-            f"the Series at {path} has the same label more than once, which an object in JSON cannot; "
+            f"the Series at {path} has the same label more than once, which a JSON object cannot; "
             "pass series.tolist() for the values, or series.reset_index().to_dict(orient='records') for both"
         )
     return series.to_dict()
 
 
 def _advice(value: Any) -> str:
-    """What to do about a value that JSON cannot say."""
+    """What to do about a value that JSON cannot represent."""
     if type(value).__name__ == "NAType":
-        return "which JSON cannot say; use None for a missing value"
+        return "which JSON cannot represent; use None for a missing value"
     if type(value).__name__ == "datetime64":
-        return "which JSON cannot say; pass str(value)"
+        return "which JSON cannot represent; pass str(value)"
     if type(value).__name__ == "DataFrame":
         polars = type(value).__module__.partition(".")[0] == "polars"
         rows = "to_dicts()" if polars else "to_dict(orient='records')"
-        return f"which can become JSON in several ways; pass what its {rows} returns for a list of rows"
+        return f"which can be written as JSON in several ways; pass what its {rows} returns for a list of rows"
     if isinstance(value, bytes | bytearray):
-        return "which JSON cannot say; write bytes to a file in $PODBOOK_OUTPUT_DIR instead"
+        return "which JSON cannot represent; write bytes to a file in $PODBOOK_OUTPUT_DIR instead"
     if isinstance(value, set | frozenset):
         return "which has no order; pass sorted(value) or list(value)"
     if callable(getattr(value, "to_dict", None)):
-        return "which JSON cannot say; pass what its to_dict() returns"
-    return "which JSON cannot say; convert it to numbers, text, lists and dicts first"
+        return "which JSON cannot represent; pass what its to_dict() returns"
+    return "which JSON cannot represent; convert it to numbers, text, lists and dicts first"
 
 
 def _type_name(value: Any) -> str:

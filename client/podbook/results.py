@@ -13,7 +13,7 @@ __all__ = ["Results", "items", "read_json", "segment"]
 
 
 class Results:
-    """Reads what executions left. Of one that has not ended: NotFinishedError, but for the logs; of a failed one's output: ProblemError.
+    """Reads what executions left. Of one that has not ended: NotFinishedError, except for the logs; of a failed one's output: ProblemError.
 
     Args:
         transport: the server.
@@ -89,9 +89,9 @@ def items(answer: Any) -> list[Mapping[str, Any]]:
     """The entries of a list the server sent.
 
     Raises:
-        UnexpectedAnswerError: it is no list.
+        UnexpectedAnswerError: it is not a list.
     """
     found = answer.get("items") if isinstance(answer, dict) else answer
     if not isinstance(found, list):
-        raise UnexpectedAnswerError("the server answered with something that is no list; is the address right?")
+        raise UnexpectedAnswerError("the server's answer is not a list; check the address")
     return [item for item in found if isinstance(item, dict)]

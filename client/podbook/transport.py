@@ -56,7 +56,7 @@ class Request:
 
 
 def retry_delay(attempt: int, retry_after: float | None, remaining: float) -> float | None:
-    """How long to wait before the next attempt. Pure but for its jitter.
+    """How long to wait before the next attempt. Pure, except for its jitter.
 
     Args:
         attempt: attempts made so far, from 1.
@@ -85,7 +85,7 @@ class Transport:
     def __init__(self, url: str, api_key: str | None, *, timeout: float, patience: float) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no address of a server; it looks like http://127.0.0.1:8000")
+            raise ValueError(f"{url!r} is not the address of a server; expected something like http://127.0.0.1:8000")
         headers = {"User-Agent": f"podbook/{__version__}", "Accept": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
@@ -238,7 +238,7 @@ def _why(error: httpx.TransportError) -> str:
 def _redirected(response: httpx.Response) -> UnexpectedAnswerError:
     """Redirects are not followed: the key is for the server it was given for, and a redirected POST would become a GET."""
     target = httpx.URL(response.headers["Location"]).copy_with(query=None, fragment=None)
-    return UnexpectedAnswerError(f"{response.request.url.copy_with(query=None)} sends callers on to {target}; use that address")
+    return UnexpectedAnswerError(f"{response.request.url.copy_with(query=None)} redirects to {target}; use that address")
 
 
 def _is_problem(response: httpx.Response) -> bool:
@@ -259,7 +259,7 @@ def answer_json(response: httpx.Response) -> Any:
     """The JSON of an answer that was read.
 
     Raises:
-        UnexpectedAnswerError: it is no JSON, or deeper than this Python can read.
+        UnexpectedAnswerError: it is not valid JSON, or deeper than this Python can read.
     """
     try:
         return response.json()

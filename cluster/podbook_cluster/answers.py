@@ -1,4 +1,4 @@
-"""What an answer of a Kubernetes API server that is no success means. Pure: API and operator decide by it alike."""
+"""What an answer of a Kubernetes API server that is not a success means. Pure: API and operator decide by it alike."""
 
 from enum import Enum
 
@@ -10,19 +10,19 @@ _FORBIDDEN = " is forbidden: "
 _USER = 'User "'
 _NOT_READY = ("not yet ready to handle request", "status unknown for quota")
 """How a 403 goes on that says nothing about the object: an API server that has just started refuses every object until its admission
-plugins have read what they need; so does a quota that nobody has counted yet."""
+plugins have read what they need; so does a quota that has not been counted yet."""
 _QUOTA = ("exceeded quota: ", "exceeded quota ")
 
 
 class Meaning(Enum):
     """What follows from an answer."""
 
-    NOT_FOUND = "the object is not there"
-    CONFLICT = "it exists already, or has changed since it was read"
-    QUOTA = "a ResourceQuota is used up; there is room again once something has gone"
-    NO_RIGHT = "this client's account may not do this, or the server, just started, does not know yet that it may"
-    UNAVAILABLE = "the server is overloaded, or has an error of its own, or does not let this client in; trying again may help"
-    REFUSED = "the server will not have it; trying again does not help"
+    NOT_FOUND = "the object does not exist"
+    CONFLICT = "it already exists, or has changed since it was read"
+    QUOTA = "a ResourceQuota is exhausted; retry once something has been deleted"
+    NO_RIGHT = "this client's account is not allowed to do this, or the server has just started and does not know its rights yet"
+    UNAVAILABLE = "the server is overloaded, failed internally, or did not authenticate this client; retrying may help"
+    REFUSED = "the server rejects it; retrying does not help"
 
 
 def classify(status: int, reason: str, message: str) -> Meaning:
@@ -58,7 +58,7 @@ def missing_right(message: str) -> str:
 
 
 def message_of(data: bytes) -> tuple[str, str]:
-    """``reason`` and ``message`` of an answer's body; the body's start as message where it is no ``Status`` object."""
+    """``reason`` and ``message`` of an answer's body; the body's start as message if it is not a ``Status`` object."""
     try:
         raw = parse_document(data)
         return str(raw.get("reason") or ""), str(raw.get("message") or "")

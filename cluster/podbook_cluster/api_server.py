@@ -166,7 +166,7 @@ async def _events(response: aiohttp.ClientResponse, parse: Callable[[bytes], Any
 
 
 async def _parsed(data: bytes, parse: Callable[[bytes], Any]) -> Any:
-    """A document; a large one in a thread, so that it holds up nobody else."""
+    """A document; a large one in a thread, so that it does not block other calls."""
     return parse(data) if len(data) < _LARGE else await asyncio.to_thread(parse, data)
 
 

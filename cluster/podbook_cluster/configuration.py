@@ -40,7 +40,7 @@ async def find_configuration() -> Configuration:
     except (ConfigException, OSError) as error:
         why = str(error)
     except Exception as error:  # noqa: BLE001 - whatever YAML and wrong shapes in the file lead to, the library lets through
-        why = f"the file is not understood ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        why = f"the file cannot be parsed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     else:
         return configuration
     raise NoClusterError(f"there is no usable configuration for a cluster: {why}; set KUBECONFIG, or run this in a pod")

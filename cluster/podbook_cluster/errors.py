@@ -77,7 +77,7 @@ class ClusterUnavailableError(ClusterError):
 
 
 class MissingRightError(ClusterUnavailableError):
-    """This account lacks a right; whoever installed Podbook can tell why. ``right`` says which."""
+    """This account lacks a permission; the administrator has to grant it. ``right`` says which."""
 
     def __init__(self, message: str, right: str, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after)

@@ -12,7 +12,7 @@ __all__ = ["replace_file", "sync_folder", "write_synced"]
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file that only its owner may read, in place of the one that is there. Blocks.
 
-    Written beside, synced, renamed, and the folder synced: whoever reads sees the old or the new one, whole, also after a crash. What a
+    Written beside, synced, renamed, and the folder synced: readers see the old or the new file, complete, also after a crash. What a
     crash leaves of the first step is called ``.<name>.<random>.tmp``.
 
     Raises:

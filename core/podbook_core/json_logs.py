@@ -15,10 +15,10 @@ __all__ = ["AUDIT_LOGGER", "FIELDS", "JsonFormatter", "set_up_json_logs"]
 AUDIT_LOGGER = "podbook.audit"
 """Name of the logger whose messages are JSON objects themselves."""
 FIELDS: Mapping[str, str] = {
-    "execution": "Name of the execution the line is about.",
+    "execution": "Name of the execution that the line is about.",
     "notebook": "Name of its notebook.",
-    "reason": "The reason it has come to.",
-    "cause": "Kind of the error for which a look at it was put off, as in the metric `podbook_operator_reconcile_errors_total`.",
+    "reason": "The reason it reached.",
+    "cause": "Kind of the error for which it was requeued, as in the metric `podbook_operator_reconcile_errors_total`.",
 }
 """Members that a line has where it is about an execution, and what they say."""
 

@@ -30,7 +30,7 @@ class Threads:
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of a call made in a thread.
 
-        A call that has begun cannot be interrupted; its adapters have time-outs. Whoever is cancelled meanwhile goes on when the call
+        A call that has begun cannot be interrupted; its adapters have time-outs. A caller that is cancelled meanwhile continues when the call
         has ended and not before: a file that is just being written must not be taken for one that is not. A call that still waits for
         a thread is given up.
         """
@@ -61,7 +61,7 @@ class Threads:
 
 
 async def _end_of(call: "asyncio.Future[T]") -> None:
-    """Wait for the end of a call, however often this is cancelled meanwhile. Its error is nobody's any more."""
+    """Wait for the end of a call, however often this is cancelled meanwhile. Its error is dropped."""
     while not call.done():
         try:
             await asyncio.wait([call])

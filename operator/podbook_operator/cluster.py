@@ -172,7 +172,7 @@ class KubernetesCluster:
         await self._server.request("POST", f"{self._core}/events", body)
 
     async def _uids(self, path: str, selector: str) -> set[str]:
-        # Thousands of whole Jobs would be megabytes that nobody reads.
+        # Thousands of whole Jobs would be megabytes that are never read.
         pages = self._pages(path, accept=_METADATA_ONLY, labelSelector=selector)
         return {item["metadata"]["uid"] async for page in pages for item in page}
 

@@ -51,7 +51,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         target = definitions[schema["$ref"].rpartition("/")[2]]
         return _structural({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
     if "anyOf" in schema:
-        # None is said by leaving the field away: Kubernetes drops nulls.
+        # None is expressed by omitting the field: Kubernetes drops nulls.
         (chosen,) = [option for option in schema["anyOf"] if option.get("type") != "null"]
         rest = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
         return _structural({**chosen, **rest}, definitions)
@@ -75,7 +75,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
 def _spec_schema() -> dict[str, Any]:
     schema = structural_schema(Spec)
     fixed = [name for name in schema["properties"] if name not in _MUTABLE]
-    # A defaulted field is always there; has() on both sides covers those that may be left away.
+    # A defaulted field is always there; has() on both sides covers those that can be omitted.
     same = " && ".join(
         f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})" for name in fixed
     )
@@ -83,7 +83,7 @@ def _spec_schema() -> dict[str, Any]:
         {"rule": same, "message": f"a spec is immutable, except {' and '.join(_MUTABLE)}; create another execution instead"},
         {
             "rule": "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
-            "message": "a cancellation cannot be taken back; create another execution instead",
+            "message": "a cancellation cannot be undone; create another execution instead",
         },
     ]
     return schema
@@ -114,11 +114,11 @@ def build_crd() -> dict[str, Any]:
     """The whole definition, as plain data."""
     columns = [
         _column("Notebook", ".spec.notebook.name", description="Name of the notebook."),
-        _column("Phase", ".status.phase", description="The coarse state."),
-        _column("Reason", ".status.reason", description="Where it is, or why it ended."),
-        _column("Progress", ".status.progress.completed", "integer", description="Cells that have ended."),
+        _column("Phase", ".status.phase", description="Phase, derived from the reason."),
+        _column("Reason", ".status.reason", description="Current step, or why it ended."),
+        _column("Progress", ".status.progress.completed", "integer", description="Code cells that have ended."),
         _column("Duration", ".status.durationSeconds", "number", description="From start to end, in seconds."),
-        _column("Age", ".metadata.creationTimestamp", "date", description="Since its creation."),
+        _column("Age", ".metadata.creationTimestamp", "date", description="Time since its creation."),
         _column("Job", ".status.jobName", wide=True, description="Its Job."),
         _column("Pod", ".status.podName", wide=True, description="The newest attempt's pod."),
         _column("Message", ".status.message", wide=True, description="The reason in a sentence."),

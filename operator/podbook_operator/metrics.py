@@ -16,22 +16,22 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.depth = self._gauge("queue_depth", "Executions that are due to be looked at.")
-        self.oldest = self._gauge("queue_oldest_seconds", "How long the longest waiting of them has been due.")
+        self.depth = self._gauge("queue_depth", "Executions that are due to be reconciled.")
+        self.oldest = self._gauge("queue_oldest_seconds", "How long the oldest of them has been due.")
         self.waiting = self._gauge("executions_waiting", "Executions that wait for a free slot.")
         self.active = self._gauge("executions_active", "Executions that hold a slot.")
         self.known = self._gauge("executions_known", "NotebookExecution resources that exist.")
         self.reconcile = Histogram(
-            "podbook_operator_reconcile_seconds", "Time to look at one execution.", buckets=_STEPS, registry=self.registry
+            "podbook_operator_reconcile_seconds", "Duration of one reconciliation.", buckets=_STEPS, registry=self.registry
         )
         self.errors = Counter(
-            "podbook_operator_reconcile_errors", "Looks that failed and were put off.", ["cause"], registry=self.registry
+            "podbook_operator_reconcile_errors", "Reconciliations that failed and were requeued.", ["cause"], registry=self.registry
         )
         self.finished = Counter(
             "podbook_operator_executions_finished", "Executions that ended.", ["reason"], registry=self.registry
         )
         self.retries = Counter(
-            "podbook_operator_attempts_repeated", "Attempts after the first one of an execution.", registry=self.registry
+            "podbook_operator_attempts_repeated", "Attempts after the first of an execution.", registry=self.registry
         )
         self.to_start = Histogram(
             "podbook_operator_submit_to_start_seconds", "From creation to the first cell.", buckets=_WAITS, registry=self.registry

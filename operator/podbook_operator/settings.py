@@ -30,40 +30,38 @@ class Settings(BaseSettings):
     namespace: Annotated[str, Field(description="Namespace whose executions it runs; Jobs and pods are created there.")] = "default"
     s3: Annotated[S3Section, Field(description="The bucket.")] = S3Section(bucket="podbook")
     profiles_file: Annotated[Path | None, Field(description="YAML or JSON file of profiles by name.")] = None
-    runner_image: Annotated[str | None, Field(description="Image of profiles that name none.")] = None
+    runner_image: Annotated[str | None, Field(description="Image of profiles that do not set one.")] = None
     max_active: Annotated[
         int,
-        Field(ge=1, description="How many executions may have a Job at a time, for each profile that has no maxActive of its own."),
+        Field(ge=1, description="Maximum number of executions with a Job at a time, for each profile without its own maxActive."),
     ] = 20
     ttl_succeeded_seconds: Annotated[
-        int, Field(ge=0, description="How long the resource of a success stays, unless its spec says otherwise.")
+        int, Field(ge=0, description="How long the resource of a succeeded execution is kept, unless its spec says otherwise.")
     ] = 86_400
     ttl_failed_seconds: Annotated[
-        int, Field(ge=0, description="How long the resource of any other end stays, unless its spec says otherwise.")
+        int, Field(ge=0, description="How long the resource of any other ended execution is kept, unless its spec says otherwise.")
     ] = 86_400
-    job_ttl_seconds: Annotated[int, Field(ge=0, description="How long Job and pods stay after the end, for their logs.")] = 300
+    job_ttl_seconds: Annotated[int, Field(ge=0, description="How long Job and pods are kept after the end, for their logs.")] = 300
     publish_timeout_seconds: Annotated[
-        int, Field(ge=1, le=3600, description="Longest time a runner may take to store results.")
+        int, Field(ge=1, le=3600, description="Maximum time in which a runner must store results.")
     ] = DEFAULT_PUBLISH_TIMEOUT
     configuration_grace_seconds: Annotated[
-        int, Field(ge=0, description="How long a bad image name or a missing secret is given to heal.")
+        int, Field(ge=0, description="How long to wait for a bad image name or a missing secret to be fixed.")
     ] = 60
     progress_seconds: Annotated[
-        int, Field(ge=1, description="Least time between two reports of a running execution's progress.")
+        int, Field(ge=1, description="Minimum time between two reports of a running execution's progress.")
     ] = 10
-    retention_days: Annotated[int, Field(ge=0, description="Results older than this are removed from the store; 0 keeps all.")] = 0
-    resync_seconds: Annotated[int, Field(ge=1, description="How often every execution is looked at, whatever was heard of it.")] = (
-        300
-    )
-    workers: Annotated[int, Field(ge=1, le=256, description="How many executions are worked on at a time.")] = 16
+    retention_days: Annotated[int, Field(ge=0, description="Results older than this are deleted from the store; 0 keeps all.")] = 0
+    resync_seconds: Annotated[int, Field(ge=1, description="How often every execution is reconciled, even without an event.")] = 300
+    workers: Annotated[int, Field(ge=1, le=256, description="How many executions are reconciled at a time.")] = 16
     log_level: Annotated[
         str,
         StringConstraints(to_upper=True),
         Field(
-            pattern="^(?i:debug|info|warning|error)$", description="Least severity that is logged: debug, info, warning or error."
+            pattern="^(?i:debug|info|warning|error)$", description="Minimum severity that is logged: debug, info, warning or error."
         ),
     ] = "INFO"
-    host: Annotated[str, Field(description="Address that health and metrics are served on.")] = "0.0.0.0"  # noqa: S104 - the pod's own
+    host: Annotated[str, Field(description="Address on which health and metrics are served.")] = "0.0.0.0"  # noqa: S104 - the pod's own
     health_port: Annotated[int, Field(ge=1, le=65535, description="Port of /healthz.")] = 8080
     metrics_port: Annotated[int, Field(ge=1, le=65535, description="Port of /metrics.")] = 9090
 

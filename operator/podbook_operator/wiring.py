@@ -101,7 +101,7 @@ class _Operator:
         return [living(body) for body in await self.cluster.list_executions()]
 
     async def work(self) -> None:
-        """One worker, for ever."""
+        """One worker, until cancelled."""
         await self.synced.wait()
         await Worker(self.queue, self.facts, self.reconciler, self.metrics).run()
 
@@ -134,13 +134,13 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         stack.callback(operator.metrics.serve(settings.host, settings.metrics_port))
         if store.temporary_credentials and not store.renewed_credentials:
             _LOGGER.warning(
-                "the store's credentials are a session token that nobody renews: when it ends, so does the access of the operator and "
-                "of all that runs; give the operator keys that stay, or an identity"
+                "the store's credentials are a session token that is not renewed: when it expires, the operator and "
+                "all running executions lose access; give the operator permanent keys, or an identity"
             )
         try:
             await asyncio.to_thread(store.check)
         except StoreUnavailableError as error:
-            _LOGGER.warning("the object store cannot be used yet; executions wait for it: %s", error)
+            _LOGGER.warning("the object store is not available yet; executions wait for it: %s", error)
         registry = kopf.OperatorRegistry()
         register(
             registry,
@@ -159,7 +159,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         if store.renewed_credentials:
             tasks.append(asyncio.create_task(operator.renew(), name="renewal"))
         operator.health.expect(tasks)
-        _LOGGER.info("the operator of namespace %s begins", settings.namespace)
+        _LOGGER.info("the operator of namespace %s starts", settings.namespace)
         try:
             await kopf.operator(
                 registry=registry,

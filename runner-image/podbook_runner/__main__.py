@@ -16,7 +16,7 @@ from podbook_runner.limits.stop import Stop
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _CRASHED = 1
-"""No exit code of ours: whoever started the runner calls it RunnerCrashed."""
+"""Not an exit code of ours: the starter of the runner reports it as RunnerCrashed."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     options = _options(arguments, environment)
     from podbook_core.execution.reasons import Reason  # noqa: PLC0415 - only after the signal handler
     from podbook_core.execution.task import InvalidTaskError, Task  # noqa: PLC0415
-    from podbook_runner.attempt import Attempt, say  # noqa: PLC0415
     from podbook_runner.outcome import Outcome, exit_code_of, termination_message  # noqa: PLC0415
+    from podbook_runner.run import Run, say  # noqa: PLC0415
 
     problem, task = None, None
     if options.lock_file is not None:
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         except InvalidTaskError as error:
             problem = str(error)
     if task is None:
-        outcome = Outcome(Reason.CONFIGURATION_ERROR, problem or "there is no task")
+        outcome = Outcome(Reason.CONFIGURATION_ERROR, problem or "no task was given")
     else:
-        outcome = Attempt(task, options.task, options.attempt, options.work_dir, stop).run()
+        outcome = Run(task, options.task, options.attempt, options.work_dir, stop).run()
     say(f"podbook_runner: {outcome.outcome}" + (f": {outcome.message}" if outcome.message else ""))
     _write_termination_log(options.termination_log, termination_message(outcome))
     return int(exit_code_of(outcome))
@@ -63,12 +63,17 @@ def _options(arguments: Sequence[str], environment: Mapping[str, str]) -> argpar
         metavar="ID",
         help="id of the attempt, the pod's uid; default: $PODBOOK_ATTEMPT",
     )
-    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="where its directories go; default: a temporary directory")
+    parser.add_argument(
+        "--work-dir", type=Path, metavar="DIR", help="where its directories are created; default: a temporary directory"
+    )
     parser.add_argument(
         "--lock-file", type=Path, metavar="FILE", help="locked for as long as the runner lives, with its process id inside"
     )
     parser.add_argument(
-        "--termination-log", type=Path, metavar="FILE", help=f"where to say how it ended; default: {_TERMINATION_LOG} if there"
+        "--termination-log",
+        type=Path,
+        metavar="FILE",
+        help=f"where to write how it ended; default: {_TERMINATION_LOG} if it exists",
     )
     options = parser.parse_args(arguments)
     if not options.attempt or "/" in options.attempt or options.attempt in (".", ".."):
@@ -92,7 +97,7 @@ def _lock(path: Path) -> str | None:
     except OSError as error:
         return f"the lock file cannot be used: {error.strerror or type(error).__name__}"
     if os.fstat(descriptor).st_size:
-        return "the lock was used before: this attempt has ended or was given up"
+        return "the lock was used before: this attempt has ended or was abandoned"
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return None
 

@@ -17,7 +17,7 @@ __all__ = ["imported_late"]
 
 
 class _Finder(MetaPathFinder):
-    """Finds one module as usual, and puts off its loading."""
+    """Finds one module as usual, and defers its loading."""
 
     def __init__(self, name: str) -> None:
         self._name = name

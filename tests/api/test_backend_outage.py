@@ -86,7 +86,7 @@ async def client(store: DirectoryStore, validator: ContractValidator) -> AsyncIt
 
 
 def refused(response: httpx.Response) -> bool:
-    """Whether a response says in every way that it is an outage, and what can be had all the same."""
+    """Whether a response says in every way that it is an outage, and what is available all the same."""
     return (
         response.status_code == 503
         and response.json()["code"] == "BackendUnavailable"

@@ -201,7 +201,7 @@ def test_a_caller_that_leaves_is_no_error(server: Server, caplog: pytest.LogCapt
     assert count("499") == left + 3
     assert count("500") == failed
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-    assert sum("left before its request was complete" in record.getMessage() for record in caplog.records) == 3
+    assert sum("disconnected before its request was complete" in record.getMessage() for record in caplog.records) == 3
 
 
 @pytest.mark.parametrize(

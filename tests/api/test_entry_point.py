@@ -41,7 +41,7 @@ def test_it_is_built_without_connecting_to_anything(secret: Path, tmp_path: Path
         ({"link_secret_file": None}, "PODBOOK_LINK_SECRET_FILE is not set"),
         ({"link_secret_file": Path("/nonexistent/secret")}, "link secret"),
         ({"allow_anonymous": False}, "PODBOOK_KEYS_FILE is not set"),
-        ({"keys_file": Path("/nonexistent/keys")}, "exclude each other"),
+        ({"keys_file": Path("/nonexistent/keys")}, "are mutually exclusive"),
         ({"keys_file": Path("/nonexistent/keys"), "allow_anonymous": False}, "cannot be read"),
         ({"profiles_file": Path("/nonexistent/profiles")}, "profiles file"),
     ],
@@ -97,7 +97,7 @@ def test_secrets_do_not_show() -> None:
 
 
 def start(folder: Path, kubeconfig: str | None) -> "subprocess.CompletedProcess[str]":
-    """Run the program as configured but for its cluster."""
+    """Run the program as configured except for its cluster."""
     (folder / "secret").write_text("s" * 64)
     if kubeconfig is not None:
         (folder / "kubeconfig").write_text(kubeconfig)
@@ -129,8 +129,8 @@ current-context: test
     ("kubeconfig", "why"),
     [
         (None, "there is no usable configuration for a cluster"),
-        ("{: [", "the file is not understood"),
-        ("- a list", "the file is not understood"),
+        ("{: [", "the file cannot be parsed"),
+        ("- a list", "the file cannot be parsed"),
         (AWAY, "https://127.0.0.1:9: the API server cannot be reached"),
     ],
 )

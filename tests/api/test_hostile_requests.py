@@ -33,7 +33,7 @@ NAMES = ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "a%2fb", "a%00b", "x" * 300, 
 def test_bad_names_reach_nothing(server: Server, method: str, template: str, name: str) -> None:
     status, head, body = raw(server, f"{method} {template.format(quote(name, safe='%'))} HTTP/1.1")
     assert 400 <= status < 500
-    if status != 400:  # the server itself refuses what is no HTTP
+    if status != 400:  # the server itself refuses what is not HTTP
         assert "application/problem+json" in head
         assert b'"code"' in body
 

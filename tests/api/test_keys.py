@@ -101,9 +101,9 @@ def test_a_changed_file_is_read_again_and_a_bad_one_keeps_the_last_good_keys(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ("[]", "not of the documented form"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("[]", "is not valid"),
         ('{"keys": [{"id": "a", "hash": "plain", "scopes": []}]}', "keys/0/hash"),
         ('{"keys": [{"id": "a", "hash": "sha256:' + "0" * 64 + '", "scopes": ["a/b/c/d"]}]}', "keys/0/scopes/0"),
         ('{"keys": [{"id": "a", "hash": "sha256:' + "0" * 64 + '", "scopes": [], "expires": "2026-01-01T00:00:00"}]}', "expires"),

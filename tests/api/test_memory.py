@@ -1,4 +1,4 @@
-"""A thousand executions with the dearest parameters there are: the API keeps none of them in memory, and answers meanwhile.
+"""A thousand executions with the largest parameters there are: the API keeps none of them in memory, and answers meanwhile.
 
 Each case runs in a process of its own, whose memory is measured.
 """

@@ -165,10 +165,10 @@ def test_the_kernel_of_somebody_elses_editor_is_told_and_runs(client: httpx.Clie
 @pytest.mark.parametrize(
     ("paths", "globs", "problem"),
     [
-        (["helper.py"], [], "is not named by the contract's assets"),
+        (["helper.py"], [], "is not matched by the contract's assets"),
         ([], ["*.csv"], "matches no file that was sent"),
-        (["../helper.py"], ["**"], "is no usable file name"),
-        (["/etc/passwd"], ["**"], "is no usable file name"),
+        (["../helper.py"], ["**"], "is not a valid file name"),
+        (["/etc/passwd"], ["**"], "is not a valid file name"),
         (["a.py", "a.py"], ["*.py"], "was sent twice"),
         (["a", "a/b"], ["**"], "needs a folder where a is a file"),
         (["a/b/c", "a/b", "x"], ["**"], "needs a folder where a/b is a file"),

@@ -31,7 +31,12 @@ RIGHT = 'cannot create resource "notebookexecutions" in API group "podbook.dev" 
         (f'notebookexecutions.podbook.dev "a" is forbidden: {QUOTA}', 429, "QueueFull", QUOTA),
         (f'notebookexecutions.podbook.dev is forbidden: User "system:x" {RIGHT}', 503, "ConfigurationError", RIGHT),
         ('admission webhook "w" denied the request: because', 422, "InvalidExecution", "because"),
-        ('notebookexecutions.podbook.dev "a" is forbidden: status unknown for quota: runs', 503, "BackendUnavailable", "try again"),
+        (
+            'notebookexecutions.podbook.dev "a" is forbidden: status unknown for quota: runs',
+            503,
+            "BackendUnavailable",
+            "retry later",
+        ),
     ],
 )
 async def test_a_403_is_told_as_what_it_is(

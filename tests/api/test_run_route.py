@@ -41,8 +41,8 @@ def test_a_failed_run_says_where_and_how(client: httpx.Client) -> None:
         ({}, "/x", "is missing"),
         ({"x": "two"}, "/x", 'is a string ("two")'),
         ({"x": 1, "y": 2}, "/y", "is not a known name"),
-        ([1], "", "is no object"),
-        ("text", "", "is no object"),
+        ([1], "", "must be an object"),
+        ("text", "", "must be an object"),
     ],
 )
 def test_bad_parameters_are_named_before_anything_starts(client: httpx.Client, body: object, path: str, problem: str) -> None:

@@ -71,7 +71,7 @@ async def test_each_way_to_present_a_key_is_the_same_caller(
     refused = await client.post("/ledger/sums/table", params=query, headers=headers)
     assert (refused.status_code, refused.json()["message"]) == (
         403,
-        "this key lacks the scope notebooks/table/run (whether such a notebook exists is not said)",
+        "this key lacks the scope notebooks/table/run (whether such a notebook exists is not disclosed)",
     )
     entry = await client.get(f"/ledger/old/entries/{listed[0]['id']}", params=query, headers=headers)
     assert (entry.status_code, entry.json()["by"]) == (200, "runner")
@@ -82,7 +82,8 @@ async def test_each_way_to_present_a_key_is_the_same_caller(
 async def test_a_door_takes_its_own_credentials_only(client: httpx.AsyncClient, plain_keys: dict[str, str]) -> None:
     key = plain_keys["admin"]
     for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}, {}):
-        assert (await client.get("/ledger/old/entries/none", headers=headers)).status_code == 401
+        refused = await client.get("/ledger/old/entries/none", headers=headers)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'token realm="podbook", ApiKey realm="podbook"')
     for headers in ({"Authorization": f"token {key}"}, {"Authorization": f"ApiKey ann:{key}"}):
         assert (await client.get("/v1/notebooks", headers=headers)).status_code == 401
     assert (await client.get("/v1/notebooks", params={"token": key})).status_code == 401
@@ -91,16 +92,16 @@ async def test_a_door_takes_its_own_credentials_only(client: httpx.AsyncClient, 
 async def test_errors_have_the_shape_of_their_door(client: httpx.AsyncClient, plain_keys: dict[str, str]) -> None:
     admin = {"Authorization": f"token {plain_keys['admin']}"}
     for method, path, status, said in (
-        ("GET", "/ledger/nothing", 404, "there is nothing at this address"),
-        ("PUT", "/ledger/sums/double", 405, "PUT is not possible here"),
+        ("GET", "/ledger/nothing", 404, "this path does not exist"),
+        ("PUT", "/ledger/sums/double", 405, "PUT is not allowed here"),
         ("POST", "/ledger/sums/double?wait=long", 422, "/query/wait"),
         ("POST", "/ledger/sums/double?x=many", 422, "/x"),
         ("POST", "/ledger/sums/absent", 404, "no notebook absent is published"),
         ("POST", "/ledger/sums/broken", 409, "notebook broken cannot be run"),
         ("POST", "/ledger/sums/raising", 424, "no such customer: nobody"),
         ("GET", "/ledger/old/entries/none", 404, "there is no execution none"),
-        ("GET", "/ledger/old/nothing", 404, "there is nothing at this address"),
-        ("GET", "/ledger/fault", 500, "an internal error happened"),
+        ("GET", "/ledger/old/nothing", 404, "this path does not exist"),
+        ("GET", "/ledger/fault", 500, "an internal error occurred"),
     ):
         answer = await client.request(method, path, headers=admin)
         assert answer.status_code == status, (path, answer.text)
@@ -183,7 +184,7 @@ def test_the_longest_path_tells_the_door_by_whole_segments() -> None:
     assert door_at([whole, SERVICE], "/anything", otherwise=SERVICE) is whole
     assert door_at([whole, SERVICE], "/healthz", otherwise=SERVICE) is SERVICE
     for path in ("ledger", "/ledger/"):
-        with pytest.raises(ValueError, match="must begin with a slash"):
+        with pytest.raises(ValueError, match="must start with a slash"):
             Door(name="wrong", paths=(path,), problem=LEDGER.problem, credentials=())
 
 

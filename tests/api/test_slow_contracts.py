@@ -46,4 +46,4 @@ def test_another_notebook_is_answered_while_one_stalls(tmp_path: Path) -> None:
     assert alice.status_code == 200
     # Two of bob's stall, one after the other, and only then are all of his answered.
     assert answered.index("alice") <= 1
-    assert sum("not tried again for" in detail for detail in details) == CALLS - 2
+    assert sum("not retried for" in detail for detail in details) == CALLS - 2

@@ -49,7 +49,7 @@ def test_the_address_of_an_ingress_is_as_safe_as_it_is(notes: Notes) -> None:
     ("values", "warnings"),
     [
         ({}, ["image.registry is empty", "development MinIO"]),
-        ({"image": {"registry": "registry.example.org"}, "minio": {"persistence": {"enabled": False}}}, ["gone when its pod ends"]),
+        ({"image": {"registry": "registry.example.org"}, "minio": {"persistence": {"enabled": False}}}, ["lost when its pod ends"]),
         ({"image": {"registry": "r"}, "minio": {"enabled": False}}, ["every address on port 443,"]),
         (
             {

@@ -21,7 +21,7 @@ SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "helm" / "podbo
 PROGRAMS: dict[str, type[BaseSettings]] = {"api": ApiSettings, "operator": OperatorSettings}
 WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "api": {
-        "ALLOW_ANONYMOUS": "the chart always has a keys file, and the two exclude each other",
+        "ALLOW_ANONYMOUS": "the chart always has a keys file, and the two are mutually exclusive",
         "DATA_DIR": "embedded mode",
         "NOTEBOOKS_DIR": "embedded mode",
         "MAX_CONCURRENT": "embedded mode",

@@ -180,8 +180,8 @@ def test_a_profile_of_the_values_is_a_profile_of_the_programs() -> None:
     [
         ({"s3": {"endpoint": "https://s3.example.org"}}, "minio.enabled=false"),
         ({"s3": {"accessKey": "a"}, **OWN_STORE}, "s3.secretKey"),
-        ({"runs": {"namespace": "podbook"}}, "a namespace of their own"),
-        ({"api": {"ingress": {"enabled": True}}}, "name at least one host"),
+        ({"runs": {"namespace": "podbook"}}, "a separate namespace"),
+        ({"api": {"ingress": {"enabled": True}}}, "set at least one host"),
         ({"examples": {"enabled": True}, "keys": {"existingSecret": "mine"}}, "examples.keySecret"),
     ],
     ids=["two stores", "half a key", "shared namespace", "ingress without host", "no key to publish with"],

@@ -32,7 +32,7 @@ def test_a_key_is_made_shown_once_and_revoked(offline_cli: Cli, tmp_path: Path) 
 
     again = offline_cli("keys", "create", "--id", "ci", "--scope", "*", *file)
     assert again.returncode == 1
-    assert "there is a key ci" in again.stderr
+    assert "a key ci already exists" in again.stderr
 
     assert offline_cli("keys", "create", "--id", "two", "--scope", "*", *file).returncode == 0
     listed = offline_cli("keys", "list", *file)
@@ -52,9 +52,9 @@ def test_a_key_is_made_shown_once_and_revoked(offline_cli: Cli, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--id", "a b", "--scope", "*"], "'a b' is no valid key name"),
-        (["--id", "a", "--scope", "Every Thing"], "'Every Thing' is no valid scope"),
-        (["--id", "a", "--scope", "*", "--expires", "soon"], "neither a span"),
+        (["--id", "a b", "--scope", "*"], "'a b' is not a valid key name"),
+        (["--id", "a", "--scope", "Every Thing"], "'Every Thing' is not a valid scope"),
+        (["--id", "a", "--scope", "*", "--expires", "soon"], "neither a duration"),
         (["--id", "a"], "--scope"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_file_that_is_something_else_is_left_alone(offline_cli: Cli, tmp_path:
     path.write_text('{"tokens": []}')
     done = offline_cli("keys", "create", "--id", "a", "--scope", "*", "--file", str(path))
     assert done.returncode == 1
-    assert "is no keys file" in done.stderr
+    assert "is not a valid keys file" in done.stderr
     assert "Traceback" not in done.stderr
     assert path.read_text() == '{"tokens": []}'
     missing = offline_cli("keys", "list", "--file", str(tmp_path / "none.json"))

@@ -45,5 +45,5 @@ def test_what_is_damaged_is_named(data_dir: Path) -> None:
 def test_another_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(podbook, ["reindex", "--data-dir", str(tmp_path)])
     assert result.exit_code != 0
-    assert "no folder store" in result.output
+    assert "no folder named store" in result.output
     assert not (tmp_path / "store").exists()

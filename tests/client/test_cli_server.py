@@ -66,10 +66,10 @@ class TestRun:
             (["analysis", "-p", "customer_name=7"], 15, "/customer_name"),
             (["no-such-notebook"], 17, "no-such-notebook"),
             (["analysis", "-p", "customer_name"], 2, "NAME=VALUE"),
-            (["thumbnail", "--input", "image=/no/such/file"], 2, "there is no file"),
+            (["thumbnail", "--input", "image=/no/such/file"], 2, "does not exist or is not a file"),
             (["analysis", "--no-wait", "--html", "x.html"], 2, "--no-wait"),
-            (["analysis", "--html", "no-such-folder/x.html"], 2, "there is no folder"),
-            (["thumbnail", "--input", f"options={__file__}"], 2, "no input file can be called options"),
+            (["analysis", "--html", "no-such-folder/x.html"], 2, "is not a folder"),
+            (["thumbnail", "--input", f"options={__file__}"], 2, "an input file must not be called options"),
             (["thumbnail", "--input", f"image={__file__}", "--profile", "gpu"], 1, "gpu"),
         ],
     )

@@ -66,7 +66,7 @@ class TestParameters:
         path = tmp_path / "cat.png"
         path.write_bytes(b"png")
         assert parse_inputs([f"image={path}"]) == {"image": path}
-        with pytest.raises(click.BadParameter, match="there is no file"):
+        with pytest.raises(click.BadParameter, match="does not exist or is not a file"):
             parse_inputs([f"image={path}.not"])
 
     @pytest.mark.parametrize("name", ["parameters", "options"])
@@ -92,7 +92,7 @@ class TestExitCodes:
         violation = {"path": "/x", "problem": "is a string", "expected": "a number"}
         error = InvalidRequestError(422, {"code": "InvalidParameters", "detail": "1 parameter", "errors": [violation]})
         failure = failure_from(error)
-        assert failure.message == "the parameters break the notebook's contract"
+        assert failure.message == "the parameters violate the notebook's contract"
         assert (failure.advice, failure.code) == ("  /x: is a string; expected a number", 15)
 
     def test_advice_fits_the_error(self) -> None:

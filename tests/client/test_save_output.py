@@ -108,7 +108,7 @@ def deep() -> list[Any]:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("microsoft", "'microsoft' is none"),
+        ("microsoft", "'microsoft' is not valid JSON"),
         ("{'a': 1}", "Pass the value itself"),
         ("", "Pass the value itself"),
         ("[" * 100_000, "nested too deeply"),
@@ -122,7 +122,7 @@ def deep() -> list[Any]:
         ({1: "a", "1": "b"}, r"two keys of the object at \$ both become '1'"),
         (circle(), r"contains itself at \$\[0\]\.back"),
         (deep(), "nested too deeply"),
-        ({"a": "\ud800"}, r"the text at \$\.a is no Unicode text"),
+        ({"a": "\ud800"}, r"the text at \$\.a is not valid Unicode"),
     ],
 )
 def test_what_json_cannot_hold_is_refused_by_place(value: Any, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_what_json_cannot_hold_is_refused_by_place(value: Any, problem: str, cap
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ({"a": object()}, r"type object at \$\.a, which JSON cannot say"),
+        ({"a": object()}, r"type object at \$\.a, which JSON cannot represent"),
         ({"a": {1}}, r"type set at \$\.a, which has no order"),
         (b"x", "PODBOOK_OUTPUT_DIR"),
         (pd.DataFrame({"a": [1]}), r"to_dict\(orient='records'\)"),

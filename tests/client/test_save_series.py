@@ -49,11 +49,11 @@ def test_labels_are_kept(value: Any, expected: Any, capsys: pytest.CaptureFixtur
     ("value", "words"),
     [
         ({"sums": pd.Series([1, 2], index=["a", "a"])}, r"the Series at \$\.sums has the same label more than once.*reset_index"),
-        ({"x": pd.NA}, r"at \$\.x, which JSON cannot say; use None for a missing value"),
-        ({"when": np.datetime64("2026-01-02")}, r"at \$\.when, which JSON cannot say; pass str\(value\)"),
+        ({"x": pd.NA}, r"at \$\.x, which JSON cannot represent; use None for a missing value"),
+        ({"when": np.datetime64("2026-01-02")}, r"at \$\.when, which JSON cannot represent; pass str\(value\)"),
         (
             {"table": pd.DataFrame({"a": [1]})},
-            r"at \$\.table, which can become JSON in several ways; pass what its to_dict\(orient='records'\)",
+            r"at \$\.table, which can be written as JSON in several ways; pass what its to_dict\(orient='records'\)",
         ),
         (pd.Series([1, np.nan], index=["a", "b"]), r"nan at \$\.b"),
     ],

@@ -143,7 +143,7 @@ class TestErrors:
     def test_an_event_of_absurd_depth_is_noticed(self, script: Any, answer: Any) -> None:
         events = b"event: state\ndata: " + b"[" * 100_000 + b"\n\n"
         script.answers += [answer(200, events, {"Content-Type": "text/event-stream"})]
-        with Client(script.url) as client, pytest.raises(UnexpectedAnswerError, match="no JSON"):
+        with Client(script.url) as client, pytest.raises(UnexpectedAnswerError, match="not valid JSON"):
             list(client.events("a-1"))
 
     def test_a_redirect_is_no_success(self, script: Any, answer: Any) -> None:
@@ -168,7 +168,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "example.org"])
     def test_an_address_that_is_none_is_refused(self, url: str) -> None:
-        with pytest.raises(ValueError, match="is no address of a server"):
+        with pytest.raises(ValueError, match="is not the address of a server"):
             Client(url)
 
 

@@ -30,7 +30,7 @@ die() { # what is missing, then how to go on
   exit 1
 }
 
-instead="where that cannot be had, use CLUSTER=kind (docker and kind) or CLUSTER=existing (the cluster of your KUBECONFIG)"
+instead="where that is not available, use CLUSTER=kind (docker and kind) or CLUSTER=existing (the cluster of your KUBECONFIG)"
 
 require_linux_root() {
   [ "$(uname -s)" = Linux ] || die "a native cluster runs on Linux only, this is $(uname -s)" "$instead"

@@ -95,7 +95,7 @@ def test_a_contract_that_stalls_is_the_authors_fault() -> None:
     [
         ({"x": float("nan")}, "NaN or an infinity"),
         ({"x": float("inf")}, "NaN or an infinity"),
-        ({"x": "\ud800"}, "half a surrogate pair"),
+        ({"x": "\ud800"}, "half of a surrogate pair"),
         ({"x": "y" * MAX_PARAMETERS_BYTES}, "at most 262144 are allowed"),
     ],
 )

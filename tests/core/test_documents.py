@@ -151,7 +151,7 @@ def test_the_kernel_of_somebody_elses_editor_is_a_warning(metadata: dict[str, An
         (notebook({}), "cell 0 of the notebook is not a code, markdown or raw cell"),
         (notebook(cell("code", 7)), "has no source text"),
         (notebook({"cell_type": "code", "source": ""}), "has no metadata"),
-        (notebook({"cell_type": "code", "source": "", "metadata": {"tags": "parameters"}}), "tags that are not a list of texts"),
+        (notebook({"cell_type": "code", "source": "", "metadata": {"tags": "parameters"}}), "tags that are not a list of strings"),
         (b" " * (MAX_NOTEBOOK_BYTES + 1), "clear its outputs"),
     ],
     ids=lambda value: ascii(value[:20]),

@@ -146,7 +146,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:30]))
 def test_what_is_no_cursor(text: str) -> None:
-    with pytest.raises(InvalidCursorError, match="leave it away to start again"):
+    with pytest.raises(InvalidCursorError, match="omit it to start again"):
         Cursor.parse(text)
 
 

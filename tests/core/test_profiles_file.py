@@ -50,11 +50,11 @@ def test_what_is_no_amount_is_refused(given: object) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"{", "is not well-formed"),
-        (b"\xff", "is not well-formed"),
-        (b"[" * 100_000, "is not well-formed"),
-        (b"[1]", "is not of the documented form: the whole"),
-        (b'{"gpu": {"imagee": "x"}}', "is not of the documented form: gpu/imagee"),
+        (b"{", "cannot be parsed"),
+        (b"\xff", "cannot be parsed"),
+        (b"[" * 100_000, "cannot be parsed"),
+        (b"[1]", "is not valid: the whole file"),
+        (b'{"gpu": {"imagee": "x"}}', "is not valid: gpu/imagee"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, content: bytes, why: str) -> None:

@@ -150,7 +150,7 @@ def test_a_damaged_record_is_named_and_keeps_nobody_else_from_it(store: Director
 
 
 class Meddled(DirectoryStore):
-    """A store in which somebody does something to a record just before it is written again."""
+    """A store in which somebody does something to a record just before it is being rewritten."""
 
     def __init__(self, root: Path, meddle: Callable[[DirectoryStore], None], times: int) -> None:
         super().__init__(root)
@@ -196,7 +196,7 @@ def test_what_is_written_meanwhile_is_not_lost(store: DirectoryStore) -> None:
 def test_there_is_an_end_to_trying(store: DirectoryStore) -> None:
     close(store)
     edit(store, from_a_bucket)
-    with pytest.raises(StoreUnavailableError, match="all the time"):
+    with pytest.raises(StoreUnavailableError, match="keeps being changed"):
         repin(Meddled(store.root, touch, 1000), "u1")
 
 

@@ -1,4 +1,4 @@
-"""What may be removed, and the index made anew from records."""
+"""What may be removed, and the index rebuilt from records."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -57,11 +57,11 @@ def test_contract_models_and_assets_come_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "place", "problem"),
     [
-        ({"assets": ["data/*.csv"]}, "data/*.csv", "finds no file"),
+        ({"assets": ["data/*.csv"]}, "data/*.csv", "matches no file"),
         ({"assets": ["../secret"]}, "report.config.json", "/assets/0"),
         ({"cache": True}, "report.config.json", "reserved"),
         ({"input": {"$ref": "nbschema://missing"}}, "report.config.json", "models/missing.json"),
-        ({"assets": ["out/*"]}, "out/key", "leads out"),
+        ({"assets": ["out/*"]}, "out/key", "points outside"),
     ],
 )
 def test_what_cannot_be_published_is_refused_with_its_place(
@@ -82,7 +82,7 @@ def test_what_cannot_be_published_is_refused_with_its_place(
 
 def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "my notes.ipynb", NOTEBOOK)
-    with pytest.raises(SourceError, match="is not a notebook's name"):
+    with pytest.raises(SourceError, match="is not a valid notebook name"):
         read_source(tmp_path, path)
     assert read_source(tmp_path, path, name="notes").name == "notes"
 

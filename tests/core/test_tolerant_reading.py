@@ -193,19 +193,19 @@ def test_what_is_no_task_is_refused(data: bytes) -> None:
 
 def test_fields_of_a_newer_spec_are_named_and_left_out() -> None:
     raw = execution(parameters={"deep": {"unknown": 1}}).document()
-    raw["spec"] |= {"request": {"path": "/"}, "outputs": {"pdf": True}}
+    raw["spec"] |= {"someday": {"path": "/"}, "outputs": {"pdf": True}}
     stored = read_execution(json.dumps(raw).encode())
-    assert stored.newer == ("spec.outputs.pdf", "spec.request")
+    assert stored.newer == ("spec.outputs.pdf", "spec.someday")
     assert stored.execution == execution(parameters={"deep": {"unknown": 1}})
     assert read_execution(raw) == stored
     assert needs_newer("operator", stored.newer) == (
-        "needs a newer operator: spec.outputs.pdf, spec.request is not known to this version"
+        "needs a newer operator: spec.outputs.pdf, spec.someday unknown to this version"
     )
 
 
 def test_what_is_malformed_is_not_newer() -> None:
     raw = execution().document()
-    raw["spec"] |= {"request": {}, "retries": "many"}
+    raw["spec"] |= {"someday": {}, "retries": "many"}
     with pytest.raises(ValidationError):
         read_execution(raw)
 
@@ -230,14 +230,14 @@ def test_a_reason_of_a_newer_version_becomes_one_of_its_phase(phase: Any, known:
     status = NotebookExecution.model_validate(raw).status
     assert status.reason is known
     assert isinstance(status.phase, Phase)
-    assert status.message.startswith("Frozen (a reason this version does not know): xxx")
+    assert status.message.startswith("Frozen (a reason unknown to this version): xxx")
 
 
 def test_a_record_of_a_newer_version_is_read(store: DirectoryStore) -> None:
     RecordStore(store).close(ended(Reason.CELL_FAILED), None)
     raw = json.loads(store.get(record_key("u1"), limit=2**30).data)
     raw["signature"] = "s"
-    raw["execution"]["spec"]["request"] = {"path": "/"}
+    raw["execution"]["spec"]["someday"] = {"path": "/"}
     raw["execution"]["status"] |= {"reason": "CellRejected", "since": 3}
     store.put(record_key("u1"), json.dumps(raw).encode())
     record = RecordStore(store).read("u1")

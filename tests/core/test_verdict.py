@@ -90,7 +90,7 @@ def test_a_notebook_that_stops_its_own_runner_is_to_blame() -> None:
     once = judge(end(30, INTERRUPTED, attempts=1))
     assert isinstance(once, Again)
     twice = judge(end(30, INTERRUPTED, attempts=2))
-    assert twice == End(Reason.KERNEL_DIED, "2 times the runner was told to stop by nobody but its own notebook")
+    assert twice == End(Reason.KERNEL_DIED, "2 times the runner was told to stop, each time by its own notebook")
 
 
 def test_a_notebook_that_kills_its_own_runner_is_to_blame() -> None:
@@ -124,7 +124,7 @@ def test_a_failure_of_the_platform_is_tried_again_within_its_budget() -> None:
 def test_memory_only_explains_a_failure() -> None:
     assert judge(end(0, "Succeeded", out_of_memory=True)).reason is Reason.SUCCEEDED
     assert judge(end(10, "CellFailed", out_of_memory=True)).reason is Reason.CELL_FAILED
-    assert judge(end(137, out_of_memory=True)) == End(Reason.OUT_OF_MEMORY, "the container was killed for its memory")
+    assert judge(end(137, out_of_memory=True)) == End(Reason.OUT_OF_MEMORY, "the container was killed because it ran out of memory")
 
 
 def test_every_exit_code_means_its_reason_where_there_is_no_manifest() -> None:

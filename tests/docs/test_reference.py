@@ -36,7 +36,7 @@ def test_every_row_has_a_name_and_a_meaning(page: Path) -> None:
 
 def test_the_page_of_the_chart_lists_values_profiles_and_settings() -> None:
     meanings = {next(iter(row.values())): row["meaning"] for row in rows(ROOT / "docs/reference/helm-values.md")}
-    assert meanings["`limits.maxQueued`"] == "Executions that may wait; above it the API answers 429."
+    assert meanings["`limits.maxQueued`"] == "Maximum number of waiting executions; above it the API answers 429."
     assert meanings["`s3.existingSecret`"].startswith("Secret with the keys `accessKey`"), "a comment of two lines"
     assert meanings["`s3.existingSecret`"].endswith("api.serviceAccount.annotations).")
     assert {"`runner`", "`envFromSecrets`", "`allowed.keys`", "`operator.settings.RESYNC_SECONDS`"} <= meanings.keys()

@@ -1,15 +1,17 @@
 """Both generations of jupyrest, as their clients see them."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.server import running
+from tests.support.server import Server, running
 
 from podbook_api.auth.keys import create_key
 from podbook_api.clock import utc_now
 from podbook_api.settings import ApiSettings
+from podbook_core.store.keys import record_key
 
 from .jupyrest_cases import FIRST, NOTEBOOKS, SECOND, Answer, walk_first, walk_second
 
@@ -73,6 +75,64 @@ def test_both_generations_stand_in_the_document(client: httpx.Client) -> None:
     assert "/api/notebooks/free/execute" not in document["paths"]
 
 
+def _stored(server: Server, identity: str, name: str, data: bytes) -> None:
+    """Put this in place of a result, as a pod could have done."""
+    key = record_key(identity)
+    record = json.loads(server.store.get(key, limit=2**30).data)
+    item = next(item for item in record["objects"] if item["name"] == name)
+    item["etag"] = server.store.put(item["key"], data).etag
+    item["size"], item["sha256"] = len(data), hashlib.sha256(data).hexdigest()
+    server.store.put(key, json.dumps(record).encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "said"),
+    [
+        (b"[" * 200_000, 500, "cannot be read"),
+        (b'{"x": NaN}', 500, "cannot be read"),
+        (b'"\\ud800"', 500, "cannot be read"),
+        (b"\xff", 500, "cannot be read"),
+        (b"[" + b" " * 33 * 2**20 + b"]", 413, "output has 34603010 bytes"),
+    ],
+    ids=["deep", "no number", "half a character", "no text", "large"],
+)
+def test_what_a_pod_stored_in_place_of_an_output_breaks_nothing(
+    client: httpx.Client, server: Server, data: bytes, status: int, said: str
+) -> None:
+    ran = client.post("/api/NotebookExecutions", json={"notebook": "free", "parameters": {}}).json()
+    uid = client.get(f"/v1/executions/{ran['id']}").json()["metadata"]["uid"]
+    _stored(server, uid, "output.json", data)
+    answer = client.get("/api/NotebookExecutions", params={"executionId": ran["id"], "output": "true"})
+    assert answer.status_code == status
+    assert set(answer.json()) == {"detail"}
+    assert said in answer.json()["detail"]
+    assert client.get("/api/NotebookExecutions", params={"executionId": ran["id"]}).json()["status"] == "COMPLETED"
+    assert client.get(f"/api/notebook_executions/{ran['id']}/artifacts/output").content == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 200_000,
+        b"\xff",
+        b'{"cells": 3}',
+        b'{"cells": [{"outputs": [{"output_type": "error"}]}]}',
+        b'{"cells": [{"source": "x", "outputs": [{"output_type": "error", "traceback": ["\\ud800"]}]}]}',
+    ],
+    ids=["deep", "no text", "no cells", "no error", "half a character"],
+)
+def test_what_a_pod_stored_in_place_of_its_notebook_breaks_nothing(client: httpx.Client, server: Server, data: bytes) -> None:
+    body = {"notebook": "analysis", "parameters": {"customer_name": "contoso"}}
+    ran = client.post("/api/NotebookExecutions", json=body).json()
+    uid = client.get(f"/v1/executions/{ran['id']}").json()["metadata"]["uid"]
+    _stored(server, uid, "notebook.ipynb", data)
+    told = client.get("/api/NotebookExecutions", params={"executionId": ran["id"], "ipynb": "true"})
+    assert told.status_code == 200
+    assert isinstance(told.json()["exception"], str)
+    exception = client.get(f"/api/notebook_executions/{ran['id']}/artifacts/exception")
+    assert (exception.status_code, exception.text) == (200, told.json()["exception"])
+
+
 def test_keys_hold_in_every_way_they_are_sent(tmp_path: Path) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()
@@ -87,13 +147,22 @@ def test_keys_hold_in_every_way_they_are_sent(tmp_path: Path) -> None:
     settings = ApiSettings(data_dir=tmp_path / "data", notebooks_dir=folder, keys_file=tmp_path / "keys.json")
     with running(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         path, body = "/api/NotebookExecutions", {"notebook": "free", "parameters": {}}
-        assert client.post(path, json=body).status_code == 401
+        refused = client.post(path, json=body)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (
+            401,
+            'Bearer realm="podbook", Basic realm="podbook", charset="UTF-8"',
+        )
         assert set(client.post(path, json=body).json()) == {"detail"}
         assert client.get("/api/notebooks").json()["code"] == "UNAUTHENTICATED"
         assert client.post(path, json=body, auth=("any", "wrong")).status_code == 401
         assert client.post(path, json=body, headers={"Authorization": "Basic %%%"}).status_code == 401
         ran = client.post(path, json=body, auth=("any", plain))
         assert ran.json()["status"] == "COMPLETED"
+        # A browser adds the password it knows to whatever any page asks for.
+        foreign = {"Origin": "https://elsewhere.example"}
+        assert client.post(path, json=body, auth=("any", plain), headers=foreign).status_code == 401
+        assert client.post(path, json=body, auth=("any", plain), headers={"Origin": server.url}).status_code == 200
+        assert client.get("/api/notebooks", auth=("any", plain), headers=foreign).status_code == 200
         for headers in ({"Authorization": f"Bearer {plain}"}, {"X-API-Key": plain}):
             assert client.get(path, params={"executionId": ran.json()["id"]}, headers=headers).status_code == 200
         # Another key's execution is not there, nor is a notebook that may not be seen.

@@ -116,7 +116,7 @@ def kill_api_server(environment: Environment) -> None:
 def start_api_server(environment: Environment) -> None:
     """Start the Kubernetes API server again and wait until it serves. Native clusters only.
 
-    Its controllers and the scheduler begin anew, as they do wherever they lose their lease meanwhile; otherwise they would take up to a
+    Its controllers and the scheduler start from scratch, as they do wherever they lose their lease meanwhile; otherwise they would take up to a
     minute to ask again.
     """
     for program in ("controllers", "scheduler"):

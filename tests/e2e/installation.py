@@ -48,7 +48,7 @@ def _profiles() -> Document:
     small = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
     lean = {"runner": "lean", "resources": small}
     return {
-        # As in the chart, but for its memory: what it asks for must fit the node many times.
+        # As in the chart, except its memory: what it asks for must fit the node many times.
         "default": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}},
         "lean": lean,
         "tight": {**lean, "resources": {**small, "limits": {"memory": "320Mi"}}},

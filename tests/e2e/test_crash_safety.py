@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 EXECUTIONS = int(os.environ.get("PODBOOK_E2E_EXECUTIONS", "200"))
 OUTSTANDING = 60
-"""How many may be under way before another one is submitted."""
+"""How many may be running before another one is submitted."""
 OPERATOR_KILLS = 10
 OUTAGE_SECONDS = 30
 
@@ -152,7 +152,7 @@ def _successes(podbook: Installation, name: str) -> int:
 
 def test_an_outage_of_the_api_server_is_told_and_passes_by_itself(podbook: Installation) -> None:
     if not podbook.environment.native:
-        pytest.skip("the API server is no process of this machine; CLUSTER=native proves it")
+        pytest.skip("the API server is not a process of this machine; CLUSTER=native proves it")
     http = podbook.http
     done = podbook.ended(podbook.submit("quick", {"number": 8}, profile="lean")["id"])["id"]
     name = podbook.submit("sleeping", {"seconds": 5}, profile="lean")["id"]

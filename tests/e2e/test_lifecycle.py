@@ -24,7 +24,7 @@ def second(podbook: Installation, environment: Environment) -> Iterator[Installa
     changes = {
         "api": {"replicas": 1},
         "examples": {"enabled": True},
-        # As in the chart, but for what it asks of the node.
+        # As in the chart, except what it asks of the node.
         "profiles": {"default": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}}},
     }
     installation = Installation(environment, "second", changes, own_minio=True)

@@ -50,7 +50,11 @@ HAND_MADE = {
     },
     "an input named to escape": {"notebook": {"name": "free"}, "inputs": [{"name": "../../etc", "sha256": "0" * 64, "size": 3}]},
     "a notebook named to escape": {"notebook": {"name": "../record"}},
-    "parameters that are no Python names": {"notebook": {"name": "free"}, "profile": "lean", "parameters": {"__import__('os')": 1}},
+    "parameters that are not Python names": {
+        "notebook": {"name": "free"},
+        "profile": "lean",
+        "parameters": {"__import__('os')": 1},
+    },
     "cancelled before it began": {"notebook": {"name": "quick"}, "parameters": {"number": 1}, "cancel": True},
     "no spec at all": None,
 }

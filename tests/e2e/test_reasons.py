@@ -162,7 +162,7 @@ def test_a_page_that_cannot_be_rendered_withholds_nothing_else(podbook: Installa
 
 def test_a_runner_that_is_killed(podbook: Installation) -> None:
     if not podbook.environment.native:
-        pytest.skip("the runner is no process of this machine; CLUSTER=native proves it")
+        pytest.skip("the runner is not a process of this machine; CLUSTER=native proves it")
     names = [podbook.submit("sleeping", {"seconds": 10}, profile="lean", retries=retries)["id"] for retries in (0, 1)]
     for name in names:
         podbook.until_reason(name, "Running")

@@ -124,14 +124,14 @@ def test_a_notebook_is_read_again_when_it_changes_and_requests_in_flight_end_wel
         waiting = threads.submit(gateway.send, "/slow")
         time.sleep(0.3)
         write_notebook(notebook, cells("two"))
-        gateway.wait_for("served anew")
+        gateway.wait_for("was reloaded")
         assert gateway.send("/word").text == "two\n"
         assert (slow.result().text, waiting.result().text) == ("slow\n", "slow\n")
         notebook.write_text("{}")
         gateway.wait_for("has changed and cannot be served")
         assert gateway.send("/word").text == "two\n"
         write_notebook(notebook, cells("three"))
-        gateway.wait_for(r"(?s)served anew.*served anew")
+        gateway.wait_for(r"(?s)was reloaded.*was reloaded")
         assert gateway.send("/word").text == "three\n"
 
 

@@ -48,7 +48,7 @@ def test_bad_files_are_refused_in_words(imaging: ModuleType, tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError, match="No input file 'image'"):
         imaging.open_image(path)
     path.write_text("not a picture")
-    with pytest.raises(ValueError, match="is no image that can be read"):
+    with pytest.raises(ValueError, match="is not an image that can be read"):
         imaging.open_image(path)
     Image.effect_noise((200, 200), 50).save(path, "PNG")
     path.write_bytes(path.read_bytes()[:5000])

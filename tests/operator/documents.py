@@ -37,7 +37,7 @@ def execution(*changes: Change, created: datetime = NOW, **spec: Any) -> Noteboo
 
 RESOLVED = Resolved(version=DIGEST, parameters_digest=DIGEST, image="runner:1", profile="default", timeout_seconds=600)
 QUEUED = Change(Reason.QUEUED, resolved=RESOLVED)
-SCHEDULED = Change(Reason.SCHEDULED, "its Job waits for its pod", job_name="nbx-1", job_uid="j1", resolved=RESOLVED)
+SCHEDULED = Change(Reason.SCHEDULED, "its Job is waiting for its pod", job_name="nbx-1", job_uid="j1", resolved=RESOLVED)
 RUNNING = Change(Reason.RUNNING, job_name="nbx-1", job_uid="j1", pod_name="pod-1", attempts=1, resolved=RESOLVED, start_time=NOW)
 
 

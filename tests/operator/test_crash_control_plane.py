@@ -49,7 +49,7 @@ class Scenario:
     """What happens to it: cancel, evict or delete job; nothing when empty."""
     at: Reason = Reason.RUNNING
     place: bool = True
-    """Whether it gets a place, or waits for one for ever."""
+    """Whether it gets a place, or waits for one forever."""
 
 
 SCENARIOS = {

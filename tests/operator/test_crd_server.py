@@ -122,7 +122,7 @@ def test_a_spec_stays_as_it_is_except_for_cancel_and_the_time_to_live(api: ApiSe
         assert api.patch(path, {"spec": {"ttlSecondsAfterFinished": 5}}).status_code == 200
         assert api.patch(path, {"spec": {"cancel": True}}).status_code == 200
         back = api.patch(path, {"spec": {"cancel": False}})
-        assert (back.status_code, "cannot be taken back" in back.text) == (422, True)
+        assert (back.status_code, "cannot be undone" in back.text) == (422, True)
     finally:
         api.client.delete(path)
 

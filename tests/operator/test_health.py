@@ -40,7 +40,7 @@ def test_watchers_may_be_missing_while_it_starts_and_not_afterwards() -> None:
     health = Health(WATCHED, lambda: 0.0, clock=clock)
     assert health.problems([]) == []
     clock.now = 61
-    assert "nothing watches" in health.problems([])[0]
+    assert "no watch is running" in health.problems([])[0]
     assert health.problems(ALIVE) == []
 
 

@@ -49,7 +49,7 @@ async def test_an_object_of_absurd_depth_ends_no_watch() -> None:
 
 
 async def test_a_login_is_the_same_while_its_credentials_are(api_server: str) -> None:
-    """Else kopf would try one that was refused for ever."""
+    """Else kopf would try one that was refused forever."""
     arguments = {"settings": kopf_settings()}
     first, second = await login(**arguments), await login(**arguments)
     assert first is not None

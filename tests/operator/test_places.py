@@ -90,7 +90,7 @@ _STEPS = st.lists(
 
 @given(_STEPS, st.integers(1, 4))
 def test_the_order_is_the_cores_whatever_happened_before(steps: list[tuple[object, ...]], limit: int) -> None:
-    """Compared with lists of everybody, sorted anew each time."""
+    """Compared with lists of everybody, sorted again each time."""
     profiles = {"default": Profile(), "scarce": Profile(max_active=1)}
     limits = {"default": limit, "scarce": 1}
     places = Places(limit, profiles)

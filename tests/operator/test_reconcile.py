@@ -168,7 +168,7 @@ def test_a_quota_that_is_used_up_after_the_first_question_is_named(world: World,
     world.jobs[world.jobs_created[0]]["status"]["startTime"] = status_of(world)["queuedTime"]
     moment_after(world, 6)
     work(life)
-    assert status_of(world)["message"] == "its Job waits for its pod"
+    assert status_of(world)["message"] == "its Job is waiting for its pod"
     world.quota = "exceeded quota"
     go_on(life, 60)
     assert "exceeded quota" in status_of(world)["message"]

@@ -231,10 +231,10 @@ def test_one_that_cannot_be_renewed_keeps_nobody_from_it(
     end = operator.new_credentials()
     assert operator.renew() == 1
     assert (signed_until(world, "changed"), signed_until(world, "malformed"), signed_until(world, "whole")) == (old, old, str(end))
-    assert "the parameters were changed" in caplog.text
+    assert "the parameters changed" in caplog.text
     caplog.clear()
     assert operator.renew() == 0
-    assert "the parameters were changed" not in caplog.text, "said once for each set of credentials"
+    assert "the parameters changed" not in caplog.text, "said once for each set of credentials"
 
 
 def test_a_run_whose_profile_is_gone_keeps_its_access(operator: Operator, world: Cloudy) -> None:
@@ -247,7 +247,7 @@ def test_a_run_whose_profile_is_gone_keeps_its_access(operator: Operator, world:
 
 
 class Penniless(FakeSigner):
-    """No credentials are to be had. Tells when it has been asked."""
+    """No credentials are available. Tells when it has been asked."""
 
     def __init__(self, asked: asyncio.Event) -> None:
         super().__init__()
@@ -256,7 +256,7 @@ class Penniless(FakeSigner):
     @override
     def credentials_end(self) -> datetime | None:
         self._loop.call_soon_threadsafe(self._asked.set)
-        raise StoreUnavailableError("no new ones are to be had")
+        raise StoreUnavailableError("no new ones are available")
 
 
 async def test_it_goes_on_when_there_are_no_credentials(operator: Operator, caplog: pytest.LogCaptureFixture) -> None:
@@ -268,7 +268,7 @@ async def test_it_goes_on_when_there_are_no_credentials(operator: Operator, capl
     task = asyncio.create_task(renewal.run())
     async with asyncio.timeout(10):
         await asked.wait()
-        while "put off for a minute: no new ones are to be had" not in caplog.text:  # noqa: ASYNC110 - a log sets no event
+        while "renewal of signed access is postponed for a minute: no new ones are available" not in caplog.text:  # noqa: ASYNC110 - a log sets no event
             await asyncio.sleep(0.01)
     assert not task.done()
     task.cancel()

@@ -47,7 +47,7 @@ def test_a_restarted_operator_signs_what_runs_with_its_new_credentials(
             api.until("its access is signed again", lambda: signed_with() == second)
             api.patch(f"{api.executions}/lasting", {"spec": {"cancel": True}})
             api.until("it ends", lambda: api.finished("lasting"))
-            assert "signed the access of 1 runs again" in operator.logs()
+            assert "renewed the signed access of 1 runs" in operator.logs()
             assert "X-Amz-" not in operator.logs()
             assert kubelet.jobs["lasting"]
     api.client.delete(api.executions)

@@ -63,7 +63,7 @@ def test_a_watch_that_ends_is_noticed(api: ApiServer, bucket: S3Settings, tmp_pa
         api.until("it is well", lambda: _health(operator) == 200)
         operator.signal(signal.SIGUSR1)
         api.until("it is not", lambda: _health(operator) == 500)
-        assert f"nothing watches {kind}" in operator.logs()
+        assert f"no watch is running for {kind}" in operator.logs()
 
 
 def test_an_operator_whose_watch_is_refused_ends(blind: ApiServer, bucket: S3Settings, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An execution that cannot be dealt with is put off, ever longer, and keeps nobody from a place meanwhile."""
+"""An execution that cannot be dealt with is requeued, ever later, and keeps nobody from a place meanwhile."""
 
 import asyncio
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The operator, but for its patience, and for SIGUSR1, which ends its watch of the kind named in the first argument.
+"""The operator, except for its patience, and for SIGUSR1, which ends its watch of the kind named in the first argument.
 
 Its watches are given no time to begin, and a request that fails is tried once more and not for minutes. How a watch ends that nobody ended
 is a matter of kopf and of the network; the signal ends its task.

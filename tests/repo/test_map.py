@@ -4,8 +4,7 @@ import ast
 import re
 
 import pytest
-
-from .test_repository import PACKAGES, ROOT
+from tests.source_tree import PACKAGES, ROOT
 
 ROOM_SIZE = 16
 """Modules in a room, ``__init__`` not counted."""

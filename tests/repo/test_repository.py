@@ -2,32 +2,13 @@
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from tests.source_tree import PACKAGES, ROOT, tracked
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    "core/podbook_core",
-    "cluster/podbook_cluster",
-    "runner-image/podbook_runner",
-    "api/podbook_api",
-    "operator/podbook_operator",
-    "client/podbook",
-)
 MODULE_LINES = 400
 NO_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
-
-
-def tracked() -> list[Path]:
-    """Every file that is, or is about to be, in the repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False
-    )
-    if listed.returncode != 0:
-        pytest.skip("this tree is no git repository")
-    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
 def modules() -> list[Path]:

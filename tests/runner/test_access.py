@@ -68,7 +68,7 @@ def test_renewed_access_is_taken_up_and_the_old_one_stays_secret(access: Access,
 
 
 def others() -> Iterator[tuple[str, bytes]]:
-    """Documents that are no renewal of the task."""
+    """Documents that are not a renewal of the task."""
     yield "empty", b""
     yield "cut off", NEW.to_json()[:-20]
     yield "no object", b"[]"

@@ -145,7 +145,7 @@ def test_the_children_of_a_real_runner_go_before_it_and_after_the_kernel(runner:
 
 
 def test_the_runner_forks_before_it_has_threads(runner: Runner) -> None:
-    """Later, a child could find a lock held for ever by a thread that it does not have (CPython warns of that from 3.12 on)."""
+    """Later, a child could find a lock held forever by a thread that it does not have (CPython warns of that from 3.12 on)."""
     strict = {"PYTHONWARNINGS": "error:This process:DeprecationWarning"}
     done = runner.start(runner.task(notebook(save("{'n': 1}")), html=True, output=NUMBER), environment=strict).wait()
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed

@@ -156,7 +156,7 @@ def archive(runner: Runner, *names: str) -> Source:
 def test_assets_that_clash_are_the_fault_of_the_notebook(runner: Runner, names: tuple[str, ...]) -> None:
     done = runner.run(notebook("1"), assets=archive(runner, *names))
     assert done.exit_code == ExitCode.INVALID_NOTEBOOK
-    assert "a file that is the folder of another one" in done.manifest.message
+    assert "a file with the path of another one's folder" in done.manifest.message
 
 
 def told(done: Finished) -> str:

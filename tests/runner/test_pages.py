@@ -14,10 +14,10 @@ from pathlib import Path
 import bs4
 from jinja2 import FileSystemBytecodeCache
 from nbconvert.exporters import html
-from podbook_runner.html import worker as render
+from podbook_runner.html import exporter as render
 from podbook_runner.html import templates
 folder = Path(sys.argv[2])
-nb = render._notebook(json.loads(Path(sys.argv[1]).read_text()))
+nb = render.notebook_of(json.loads(Path(sys.argv[1]).read_text()))
 plain = html.HTMLExporter(template_name="lab")
 for name in render._ADDRESSES:
     if plain.has_trait(name):
@@ -39,7 +39,7 @@ print(len(expected), expected.count("No description"), expected.count('tabindex=
 """
 LEXERS = """
 import sys
-from podbook_runner.html.worker import make_exporter, warm_up
+from podbook_runner.html.exporter import make_exporter, warm_up
 warm_up(make_exporter(None))
 from IPython.lib.lexers import IPython3Lexer
 import ipython_pygments_lexers

@@ -372,7 +372,7 @@ def test_python_kernels_run_on_this_interpreter() -> None:
 def test_the_runner_does_without_pydantic_and_boto3() -> None:
     program = (
         "import sys\nsys.modules['boto3'] = None\n"
-        "import podbook_runner.attempt, podbook_runner.cells.engine, podbook_runner.html.worker, podbook_core.schema.validation, podbook_core.store.directory\n"
+        "import podbook_runner.run, podbook_runner.cells.engine, podbook_runner.html.worker, podbook_core.schema.validation, podbook_core.store.directory\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'pydantic', 'botocore', 'fastapi', 'kopf', 'kubernetes'}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -381,7 +381,7 @@ def test_the_runner_does_without_pydantic_and_boto3() -> None:
 
 def test_nothing_heavy_is_imported_before_the_kernel_starts() -> None:
     program = (
-        "import sys\nimport podbook_runner.__main__, podbook_runner.attempt\n"
+        "import sys\nimport podbook_runner.__main__, podbook_runner.run\n"
         "heavy = {'asyncio', 'zmq', 'papermill', 'nbconvert', 'nbclient', 'nbformat', 'jupyter_client', 'jsonschema', 'ssl', 'http'}\n"
         "print(sorted(heavy & set(sys.modules) - {'http'}))"
     )

@@ -211,7 +211,7 @@ def test_links_and_pipes_are_not_published(runner: Runner) -> None:
     )
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
     assert {name for name in done.names if name.startswith("files/")} == {"files/real"}
-    assert "'link' is no regular file" in done.text("log.txt")
+    assert "'link' is not a regular file" in done.text("log.txt")
 
 
 def test_endless_printing_is_cut_off(runner: Runner) -> None:
@@ -348,7 +348,7 @@ def test_messages_that_are_no_valid_output(runner: Runner) -> None:
     assert done.exit_code == ExitCode.SUCCEEDED, done.printed
     assert "still here" in done.outputs()
     assert "and here" in done.outputs()
-    assert "no valid output" in done.text("log.txt")
+    assert "not a valid output" in done.text("log.txt")
 
 
 @pytest.mark.parametrize("levels", [250, 600])  # a kernel of 3.12 cannot send what is much deeper

@@ -71,7 +71,7 @@ def test_an_address_that_is_none() -> None:
 def test_a_missing_bucket_is_named(moto_service: S3Service) -> None:
     store = S3Store(moto_service.settings("there-is-none"))
     for call in (store.check, lambda: store.list(""), lambda: store.get("a", limit=2**30)):
-        with pytest.raises(StoreUnavailableError, match="there is no bucket there-is-none"):
+        with pytest.raises(StoreUnavailableError, match="bucket not found: there-is-none"):
             call()
 
 

@@ -34,7 +34,7 @@ def steps(page: str, kind: str = "console") -> Iterator[Step]:
 
 
 def pattern(shown: str) -> re.Pattern[str]:
-    """What was shown, where names and times are made anew each time, and … stands for anything.
+    """What was shown, where names and times are new each time, and … stands for anything.
 
     In the lines of a table (columns two blanks apart) the numbers and the width of the columns stand for any others.
     """

@@ -1,10 +1,10 @@
-"""API keys: who calls, and what they may do. The file holds hashes only, so that reading it gives nobody a key.
+"""API keys: who calls, and what they may do. The file holds hashes only, so that reading it does not reveal a key.
 
 The file::
 
     {"keys": [{"id": "ci", "hash": "sha256:<hex>", "scopes": ["notebooks/analysis/run"], "created": "…", "expires": "…"}]}
 
-A scope is ``resource/name/action`` with globs (``*``) on whole segments; segments left away at the end stand for ``*``. Resources and
+A scope is ``resource/name/action`` with globs (``*``) on whole segments; segments omitted at the end stand for ``*``. Resources and
 actions: ``notebooks`` with ``read``, ``run``, ``write``; ``executions`` with ``read``, ``cancel``, ``delete`` for the runs of others (a
 key may always do that to its own). To run or write a notebook includes to read it.
 """
@@ -76,7 +76,7 @@ class KeyEntry(BaseModel):
     ]
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of the key.")]
     scopes: Annotated[list[Annotated[str, Field(pattern=_SCOPE)]], Field(description="What it may do.")]
-    created: Annotated[AwareDatetime | None, Field(description="When it was made, RFC 3339.")] = None
+    created: Annotated[AwareDatetime | None, Field(description="When it was created, RFC 3339.")] = None
     expires: Annotated[AwareDatetime | None, Field(description="When it stops working, RFC 3339; never when absent.")] = None
 
 
@@ -97,7 +97,7 @@ def create_key(key_id: str, scopes: Iterable[str], *, expires: datetime | None, 
     """A new key: the text to hand over, which is nowhere kept, and the entry for the file.
 
     Raises:
-        pydantic.ValidationError: id or scopes are not of the documented form.
+        pydantic.ValidationError: id or scopes are not valid.
     """
     plain = _PREFIX + secrets.token_urlsafe(32)
     return plain, KeyEntry(id=key_id, hash=key_hash(plain), scopes=list(scopes), created=now, expires=expires)
@@ -122,7 +122,7 @@ class Keys(Protocol):
 
 
 class Anonymous:
-    """No keys: everyone may do everything, and nobody has a name."""
+    """No keys: everyone may do everything, and callers have no name."""
 
     problem: str | None = None
     required = False
@@ -180,13 +180,13 @@ class Keyring:
                 self._entries = _read(self._path)
                 self._problem = None
             except InvalidKeysFileError as error:
-                self._problem = f"{error}; the keys read before stay in force"
+                self._problem = f"{error}; the keys read before stay valid"
                 _log.error("%s", self._problem)
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int] | None:
     try:
-        stat = os.stat(path)  # noqa: PTH116 - asked for with every request, and half as dear as Path.stat
+        stat = os.stat(path)  # noqa: PTH116 - asked for with every request, and half as expensive as Path.stat
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
@@ -198,12 +198,12 @@ def _read(path: Path) -> tuple[KeyEntry, ...]:
     except OSError as error:
         raise InvalidKeysFileError(f"the keys file {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidKeysFileError(f"the keys file {path} is no JSON") from error
+        raise InvalidKeysFileError(f"the keys file {path} is not valid JSON") from error
     try:
         entries = KeyFile.model_validate(raw).keys
     except ValidationError as error:
-        raise InvalidKeysFileError(f"the keys file {path} is not of the documented form: {problems(error)}") from error
+        raise InvalidKeysFileError(f"the keys file {path} is not valid: {problems(error)}") from error
     ids = [entry.id for entry in entries]
     if len(set(ids)) < len(ids):
-        raise InvalidKeysFileError(f"the keys file {path} has two keys of the same id")
+        raise InvalidKeysFileError(f"the keys file {path} has two keys with the same id")
     return tuple(entries)

@@ -54,7 +54,7 @@ class LinkSigner:
         except OSError as error:
             raise InvalidSecretError(f"the link secret {path} cannot be used: {error.strerror}") from error
         if len(secret) < _MIN_SECRET:
-            raise InvalidSecretError(f"the link secret {path} is {len(secret)} bytes; at least {_MIN_SECRET} are needed")
+            raise InvalidSecretError(f"the link secret {path} is {len(secret)} bytes; at least {_MIN_SECRET} are required")
         return cls(secret)
 
     def sign(self, execution: str, uid: str, artifact: str, expires: int) -> str:

@@ -48,7 +48,7 @@ class QueueFullError(BackendError):
     """More executions wait than may. ``retry_after`` is in seconds."""
 
     def __init__(self, waiting: int, limit: int, retry_after: int) -> None:
-        super().__init__(f"{waiting} executions are waiting, and at most {limit} may")
+        super().__init__(f"{waiting} executions are waiting, the limit is {limit}")
         self.waiting, self.limit, self.retry_after = waiting, limit, retry_after
 
 
@@ -77,10 +77,10 @@ class BackendUnavailableError(BackendError):
 
 
 class MissingRightError(BackendUnavailableError):
-    """The backend does not let this server do what it has to; whoever installed it can tell why. ``right`` says what is missing."""
+    """The backend denies this server a permission that it needs; the administrator has to grant it. ``right`` says which."""
 
     def __init__(self, right: str, retry_after: int = 30) -> None:
-        super().__init__(f"a right is missing: {right}", retry_after)
+        super().__init__(f"a permission is missing: {right}", retry_after)
         self.right = right
 
 

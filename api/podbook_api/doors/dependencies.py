@@ -82,7 +82,9 @@ PreferredWait = Annotated[int | None, Depends(preferred)]
 async def idempotency_key(
     idempotency_key: Annotated[
         Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"})] | None,
-        Header(description="1 to 200 printable characters: the same key leads to the same execution for a day after its end."),
+        Header(
+            description="1 to 200 printable characters: requests with the same key get the same execution, until a day after it ended."
+        ),
     ] = None,
 ) -> str | None:
     """The Idempotency-Key header.
@@ -103,7 +105,9 @@ def unread(request: Request, etag: str, cache_control: str) -> Response | None:
     """
     status = failed_precondition(request.headers, etag)
     if status == HTTPStatus.PRECONDITION_FAILED:
-        raise ProblemError(412, Code.PRECONDITION_FAILED, f"If-Match names another state; now it is {etag}", headers={"ETag": etag})
+        raise ProblemError(
+            412, Code.PRECONDITION_FAILED, f"If-Match does not match; the ETag is now {etag}", headers={"ETag": etag}
+        )
     return None if status is None else Response(status_code=status, headers={"ETag": etag, "Cache-Control": cache_control})
 
 
@@ -111,19 +115,19 @@ IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 
 _DESCRIPTIONS = {
     400: "The request cannot be read",
-    401: "No API key, or none that is known",
-    403: "The key lacks a scope, or the link is not good",
-    404: "There is no such thing",
+    401: "No API key, or an unknown one",
+    403: "The key lacks a scope, or the link is not valid",
+    404: "Not found",
     409: "Not in this state; `reason` says which",
-    412: "Something has changed since it was read",
+    412: "It has changed since it was read",
     413: "Too large",
-    415: "Not a media type that is understood here",
-    422: "Not valid; `errors` names each place, problem and expectation",
+    415: "The media type is not supported",
+    422: "Not valid; `errors` lists each place, problem and expectation",
     424: "The notebook failed; `reason`, `cell`, `ename` and `evalue` say how",
-    429: "Too many wait; `Retry-After` says when to try again",
-    502: "A result was changed in the store",
-    503: "Not available at the moment; `Retry-After` says when to try again",
-    504: "The run did not end in its time",
+    429: "Too many executions are waiting; `Retry-After` says when to retry",
+    502: "A result was altered in the store",
+    503: "Not available right now; `Retry-After` says when to retry",
+    504: "The run timed out",
 }
 
 

@@ -52,7 +52,7 @@ class Door:
         """
         for path in self.paths:
             if path and (not path.startswith("/") or path.endswith("/")):
-                raise ValueError(f"the path {path!r} of the door {self.name} must begin with a slash and not end with one")
+                raise ValueError(f"the path {path!r} of the door {self.name} must start with a slash and must not end with one")
 
     def covers(self, path: str) -> int:
         """How long the longest of the door's paths at or above this one is; -1 where none is."""

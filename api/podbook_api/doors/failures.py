@@ -26,7 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return entry_of(request.scope).door.problem(request, failure(request, error))
+    door = entry_of(request.scope).door
+    response = door.problem(request, failure(request, error))
+    challenges = [item.challenge for item in door.credentials if item.challenge is not None]
+    if response.status_code == HTTPStatus.UNAUTHORIZED and challenges:
+        # A door that has more to say of it has said it.
+        response.headers.setdefault("WWW-Authenticate", ", ".join(challenges))
+    return response
 
 
 def door_response(scope: Scope, problem: ProblemError) -> Response:
@@ -71,8 +77,8 @@ def _refused_by_framework(request: Request, error: HTTPException) -> ProblemErro
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_allowed(request))}
     details = {
-        404: "there is nothing at this address; /docs lists what there is",
-        405: f"{request.method} is not possible here; the Allow header says what is",
+        404: "this path does not exist; /docs lists those that do",
+        405: f"{request.method} is not allowed here; the Allow header lists what is",
     }
     return ProblemError(
         error.status_code,

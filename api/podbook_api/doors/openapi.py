@@ -1,4 +1,4 @@
-"""The OpenAPI document, put together from the parts of the doors, and contracts as its components. Pure but for the cache at the end."""
+"""The OpenAPI document, put together from the parts of the doors, and contracts as its components. Pure, except for the cache at the end."""
 
 import copy
 import hashlib
@@ -83,7 +83,7 @@ def build_document(
         base: the document the framework derives from the routes.
         notebooks: those that can be run.
         anonymous: whether callers need no key.
-        parts: of the doors. The credentials of the first hold for every path that is no other's.
+        parts: of the doors. The credentials of the first hold for every path that does not belong to another door.
     """
     document = copy.deepcopy(dict(base))
     components = document.setdefault("components", {})

@@ -81,9 +81,9 @@ class Code(StrEnum):
 class FieldError(BaseModel):
     """One thing that is wrong with the input."""
 
-    path: Annotated[str, Field(description="JSON pointer (RFC 6901) to the value, empty for the whole.")]
-    problem: Annotated[str, Field(description="What is wrong with it.")]
-    expected: Annotated[str, Field(description="What would be right.")]
+    path: Annotated[str, Field(description="JSON pointer (RFC 6901) to the value; empty for the whole document.")]
+    problem: Annotated[str, Field(description="What is wrong with the value.")]
+    expected: Annotated[str, Field(description="What was expected.")]
 
 
 class Problem(BaseModel):
@@ -94,7 +94,7 @@ class Problem(BaseModel):
     type: Annotated[str, Field(description="`about:blank`: the title is the status' own phrase.")] = "about:blank"
     title: Annotated[str, Field(description="The status in words.")]
     status: Annotated[int, Field(description="The HTTP status.")]
-    code: Annotated[str, Field(description="Stable CamelCase word for programs.")]
+    code: Annotated[str, Field(description="Stable CamelCase word, for programs.")]
     detail: Annotated[str, Field(description="What happened, for people.")]
     errors: Annotated[list[FieldError] | None, Field(description="What is wrong with the input.")] = None
     reason: Annotated[str | None, Field(description="Why the execution ended, or where it is.")] = None

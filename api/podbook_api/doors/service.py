@@ -64,7 +64,7 @@ async def healthz() -> JSONResponse:
 
 @router.get("/readyz")
 async def readyz(parts: ServicesDep) -> JSONResponse:
-    """Store and backend can be used. What is wrong is named here, and described in the log, since nobody needs a key for this."""
+    """Store and backend can be used. What is wrong is only named here, and described in the log, since this needs no key."""
     problems = [
         name for name, check in (("store", _store(parts)), ("backend", parts.context.backend.check())) if await _fails(name, check)
     ]
@@ -102,7 +102,7 @@ async def metrics(parts: ServicesDep) -> Response:
 
 @router.get("/openapi.json")
 async def openapi(request: Request, parts: ServicesDep, documents: DocumentsDep) -> Response:
-    """The document with every notebook the caller may see; without a key, where keys are needed, only what is no secret."""
+    """The document with every notebook the caller may see; without a key, where keys are needed, only what is not secret."""
     caller = parts.context.keys.caller(presented(request, SERVICE.credentials), now=parts.context.clock()) or Caller(None, ())
     notebooks = await parts.notebooks.ready(caller)
     return Response(
@@ -146,4 +146,4 @@ SERVICE = Door(
     credentials=(BEARER, X_API_KEY),
     routers=(router,),
 )
-"""Open in every application, and the door of every path that is no other's."""
+"""Open in every application, and the door of every path that does not belong to another one."""

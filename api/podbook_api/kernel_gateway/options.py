@@ -26,7 +26,7 @@ def _number(name: str, otherwise: int | None) -> int | None:
     try:
         return otherwise if value in (None, "") else int(str(value))
     except ValueError:
-        raise TraitError(f"{name} must be a whole number, not {str(value)[:40]!r}") from None
+        raise TraitError(f"{name} must be an integer, not {str(value)[:40]!r}") from None
 
 
 class NotebookHTTPPersonality(LoggingConfigurable):

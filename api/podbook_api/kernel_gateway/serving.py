@@ -222,7 +222,7 @@ def _tell_routes(gateway: Gateway, app: KernelGatewayApp, personality: NotebookH
 
 
 async def _watch(gateway: Gateway, options: SeedOptions) -> None:
-    """Serve a notebook anew when its file has changed; one that cannot be served leaves the one before in its place."""
+    """Reload a notebook when its file has changed; one that cannot be served leaves the one before in its place."""
     retiring: set[asyncio.Task[None]] = set()
     seen = {prefix: _state(seed.path) for prefix, seed in gateway.seeds.items()}
     try:
@@ -250,7 +250,7 @@ async def _look(
                 _log.error("%s has changed and cannot be served; the one before still is: %s", seed.path, error)
                 continue
             gateway.seeds[prefix] = fresh
-            _log.info("%s has changed, and is served anew", seed.path)
+            _log.info("%s has changed and was reloaded", seed.path)
             retiring.add(asyncio.create_task(_retire(seed)))
             retiring -= {task for task in retiring if task.done()}
 

@@ -87,23 +87,23 @@ class Exchange:
                 return
             await self._app(scope, receive, hardened)
         except ClientDisconnect:
-            # Nobody is left to be answered, and nothing of ours went wrong.
+            # The client is gone, and nothing failed on this side.
             status = status or CLIENT_LEFT
-            _log.info("the caller left before its request was complete: %s %s", scope["method"], _route(scope))
+            _log.info("the client disconnected before its request was complete: %s %s", scope["method"], _route(scope))
             self._audit(scope, status)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever nobody expected becomes a problem document
+        except Exception as error:  # noqa: BLE001 - the last resort: every unexpected error becomes a problem document
             status = await self._internal(error, scope, receive, hardened, begun=status != 0)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
 
     async def _internal(self, error: Exception, scope: Scope, receive: Receive, send: Send, *, begun: bool) -> int:
-        """Log what nobody expected under an id, and tell the caller the id only."""
+        """Log an unexpected error under an id, and send the caller only the id."""
         incident = secrets.token_hex(8)
         _log.error("internal error %s: %s %s", incident, scope["method"], _route(scope), exc_info=error)
-        if begun:  # headers are out: all that is left is to break the connection, so that nobody takes a part for the whole
+        if begun:  # headers are out: break the connection, so that the client does not take a part for the whole
             raise error
         problem = ProblemError(
-            500, Code.INTERNAL_ERROR, f"an internal error happened; the log has it under {incident}", incident=incident
+            500, Code.INTERNAL_ERROR, f"an internal error occurred; it is logged as incident {incident}", incident=incident
         )
         await door_response(scope, problem)(scope, receive, send)
         return 500

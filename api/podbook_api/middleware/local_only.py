@@ -1,6 +1,6 @@
 """Keeps web pages away from a server without keys.
 
-Such a server trusts whoever can reach it. A browser on the same machine can, and it runs pages of strangers: by a form or a script sent
+Such a server trusts every client that can reach it. A browser on the same machine can, and it runs pages of strangers: by a form or a script sent
 to ``127.0.0.1``, or by a name of theirs that resolves to it (DNS rebinding), a page could run notebooks. So the Host must be a name of this
 machine, and a request that a browser sends for a page of another origin may change nothing.
 """
@@ -28,9 +28,9 @@ def refusal(method: str, host: str, origin: str | None) -> tuple[int, str, str] 
         origin: its Origin header, which browsers send along with what a page asks for.
     """
     if not is_loopback(_hostname(f"//{host}")):
-        return 421, Code.MISDIRECTED_REQUEST, "this server answers on names of its own machine only, such as localhost"
+        return 421, Code.MISDIRECTED_REQUEST, "this server answers only to names of its own machine, such as localhost"
     if method not in _SAFE and origin is not None and origin != f"http://{host}":
-        return 403, Code.CROSS_ORIGIN_REFUSED, f"a page of {origin[:100]} may not do this on a server without keys"
+        return 403, Code.CROSS_ORIGIN_REFUSED, f"a page of {origin[:100]} is not allowed to do this on a server without keys"
     return None
 
 

@@ -120,15 +120,15 @@ def build_embedded(
 def _keys(settings: ApiSettings) -> Keys:
     if settings.keys_file is not None:
         if settings.allow_anonymous:
-            raise SetupError("--api-keys and --allow-anonymous exclude each other: callers need a key or they do not")
+            raise SetupError("--api-keys and --allow-anonymous are mutually exclusive: callers need a key or they do not")
         try:
             return Keyring(settings.keys_file)
         except InvalidKeysFileError as error:
-            raise SetupError(f"{error}; `podbook keys create` makes one") from error
+            raise SetupError(f"{error}; `podbook keys create` creates one") from error
     if not is_loopback(settings.host) and not settings.allow_anonymous:
         raise SetupError(
-            f"without keys podbook listens on this machine only, and {settings.host} can be reached from others: "
-            "give --api-keys FILE (`podbook keys create` makes one), or --allow-anonymous to let everyone run notebooks as you"
+            f"without keys podbook listens on loopback addresses only, and {settings.host} can be reached from other machines: "
+            "give --api-keys FILE (`podbook keys create` creates one), or --allow-anonymous to let everyone run notebooks as you"
         )
     return Anonymous()
 
@@ -138,13 +138,13 @@ def _folder_path(settings: ApiSettings) -> Path | None:
     if folder is None:
         return None
     if not folder.is_dir():
-        raise SetupError(f"the notebooks folder {folder} {'is no folder' if folder.exists() else 'does not exist'}")
+        raise SetupError(f"the notebooks folder {folder} {'is not a folder' if folder.exists() else 'does not exist'}")
     inside = data.resolve()
     if inside.is_relative_to(folder.resolve()):
         below = inside.relative_to(folder.resolve()).parts
         if not any(part.startswith(".") for part in below):
             raise SetupError(
-                f"the data directory {data} lies in the notebooks folder {folder}, so its notebooks would be published as well: "
-                "choose another, or one whose name begins with a dot"
+                f"the data directory {data} is inside the notebooks folder {folder}, so its notebooks would be published as well: "
+                "choose another, or one whose name starts with a dot"
             )
     return folder

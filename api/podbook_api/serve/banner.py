@@ -58,11 +58,11 @@ def banner(
     if ready:
         lines += ["  Try:", "", f"    {_curl(url, _first_with_example(ready), keys_required)}", ""]
     lines += [
-        "  Runs are separate processes of this machine and not isolated: a notebook can do whatever you can, with your files,",
+        "  Runs are separate processes on this machine and not isolated: a notebook can do whatever you can, with your files,",
         "  your network and your environment, and with the results of other runs. For a pod of its own per run, use Kubernetes.",
     ]
     if anonymous_everywhere:
-        lines += ["  Callers need no key (--allow-anonymous): whoever reaches this address can run code as you."]
+        lines += ["  Callers need no key (--allow-anonymous): anyone who can reach this address can run code as you."]
     elif not keys_required:
         lines += ["  Without --api-keys callers need no key, and only this machine is served."]
     return "\n".join([*lines, ""])
@@ -71,7 +71,7 @@ def banner(
 def _notebooks(notebooks: Sequence[Listed], folder: str | None) -> list[str]:
     where = "" if folder is None else f" in {folder}"
     if not notebooks:
-        return [f"  No notebooks{where} yet; one is served as soon as its file is there.", ""]
+        return [f"  No notebooks{where} yet; a notebook is served as soon as its file appears.", ""]
     width = max(len(item.name) for item in notebooks)
     lines = [f"  Notebooks{where}:", ""]
     for item in notebooks:

@@ -1,6 +1,6 @@
 """A folder of notebooks that is published as it lies on disk, and again whenever its files change.
 
-What is broken is not served, not even in its last good version: whoever edits a notebook must not get results of another one than the
+What is broken is not served, not even in its last good version: an author who edits a notebook must not get results of another one than the
 file they look at. The listing says why instead. Removing a file unpublishes its notebook.
 """
 
@@ -170,13 +170,13 @@ class NotebooksFolder:
                 try:
                     await self._threads.run(self.refresh)
                 except StoreUnavailableError as error:
-                    _LOG.warning("the notebooks folder cannot be published: %s; trying again", error)
+                    _LOG.warning("the notebooks folder cannot be published: %s; retrying", error)
                 except Exception:  # noqa: BLE001 - logged; one odd file must not end the watch over all others
                     _LOG.exception("the notebooks folder could not be read")
             await asyncio.sleep(pause)
 
     async def _settle(self, seen: Fingerprint) -> None:
-        """Wait until nobody writes: a file that is just being saved would be listed as broken for a moment."""
+        """Wait until nothing is being written: a file that is just being saved would be listed as broken for a moment."""
         for _ in range(_SETTLE_ROUNDS):
             await asyncio.sleep(_SETTLE_SECONDS)
             again = await self._threads.run(fingerprint, self._folder)

@@ -1,4 +1,4 @@
-"""What the services have to say for the audit log. Whoever serves a request opens a note; what is written into it ends in its line.
+"""What the services have to say for the audit log. The server of a request opens a note; what is added to it becomes part of the request's line.
 
 A context variable, since the services know nothing of requests: HTTP, gRPC and whatever else there is notes the same facts.
 """
@@ -24,7 +24,7 @@ def noting(notes: MutableMapping[str, Any]) -> Iterator[None]:
 
 
 def note(**facts: Any) -> None:
-    """Add facts, such as ``execution``: never bodies, parameters or keys. Without effect where nobody collects them."""
+    """Add facts, such as ``execution``: never bodies, parameters or keys. Without effect when they are not collected."""
     notes = _NOTES.get()
     if notes is not None:
         notes.update(facts)

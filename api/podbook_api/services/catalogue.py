@@ -31,7 +31,7 @@ _LOG = logging.getLogger("podbook.notebooks")
 _KEPT = 512
 _POINTER_SECONDS = 0.25
 """How long a replica takes it that the current version is the one it read. Who changes it is answered when that is over for every
-replica: from then on nobody gets the version before."""
+replica: from then on no caller gets the previous version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ class ServiceError(Exception):
     └── UnavailableError                 not at the moment
         ├── StoreAwayError               the object store cannot be used
         ├── BackendAwayError             executions that have not ended cannot be reached
-        ├── ValidatorBusyError           too many checks are under way
-        └── MisconfiguredError           whoever installed the service must do something
+        ├── ValidatorBusyError           too many checks are running
+        └── MisconfiguredError           the administrator must do something
 
     Args:
         message: what was wrong and what would be right.
@@ -89,7 +89,7 @@ class NotAuthenticatedError(ServiceError):
     code = "Unauthenticated"
 
     def __init__(self, *, presented: bool) -> None:
-        super().__init__("the API key is not known, or has expired" if presented else "send an API key")
+        super().__init__("the API key is unknown or has expired" if presented else "send an API key")
         self.presented = presented
 
 
@@ -110,7 +110,7 @@ class InvalidLinkError(NotPermittedError):
 
     code = "InvalidLink"
 
-    def __init__(self, message: str = "this link was not made by this service, or has been changed") -> None:
+    def __init__(self, message: str = "this link was not signed by this service, or has been altered") -> None:
         super().__init__(message)
 
 
@@ -159,7 +159,7 @@ class ResultMissingError(NotFoundError):
     code = "ResultNotFound"
 
     def __init__(self, execution: NotebookExecution, what: str) -> None:
-        super().__init__(f"execution {execution.name} ({execution.status.reason}) left no {what}", execution=execution)
+        super().__init__(f"execution {execution.name} ({execution.status.reason}) has no {what}", execution=execution)
         self.what = what
 
 
@@ -223,7 +223,7 @@ class KeyReusedError(RefusedError):
     def __init__(self, since: datetime) -> None:
         super().__init__(
             f"this Idempotency-Key was first used at {since.isoformat(timespec='seconds')} with another request; "
-            "take a new key for a new request"
+            "use a new key for a new request"
         )
         self.since = since
 
@@ -268,7 +268,7 @@ class ManagedByFolderError(ConflictError):
     code = "ManagedByFolder"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"notebook {name} comes from the notebooks folder; change or remove the file there")
+        super().__init__(f"notebook {name} comes from the notebooks folder; edit or delete the file there")
 
 
 class InputsGoneError(ConflictError):
@@ -327,7 +327,7 @@ class ResultChangedError(ServiceError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"{name} is not what the record of this execution says: it was changed or removed in the store, so it is not served"
+            f"{name} does not match the record of this execution: it was altered or deleted in the store, so it is not served"
         )
 
 
@@ -354,12 +354,12 @@ class BackendAwayError(UnavailableError):
 
 
 class ValidatorBusyError(UnavailableError):
-    """Too many checks against this contract are under way."""
+    """Too many checks against this contract are running."""
 
     code = "ValidationBusy"
 
 
 class MisconfiguredError(UnavailableError):
-    """Whoever installed the service must do something."""
+    """The administrator must do something."""
 
     code = "ConfigurationError"

@@ -103,7 +103,7 @@ class ExecutionService:
         return execution
 
     async def lookup(self, name: str) -> NotebookExecution | None:
-        """The newest execution of a name, whoever's it is, alive or from its record; None when there is none.
+        """The newest execution of a name, of any caller, running or from its record; None when there is none.
 
         Raises:
             BackendUnavailableError: the backend is away, and no record tells of an end, which would hold without it.
@@ -225,7 +225,7 @@ class ExecutionService:
         execution = await self.find(caller, name, "delete")
         if not is_settled(execution):
             raise NotFinishedError(execution, "moment" if execution.status.terminal else "cancel")
-        # The live resource goes first: whoever closes executions would otherwise write the record of a live one again.
+        # The resource is deleted first: otherwise the record of a live execution could be written again when it is closed.
         try:
             await self._context.backend.remove(name, execution.uid)
         except StillActiveError:

@@ -1,6 +1,6 @@
 """Executions followed live: events whose ids derive from the state, so that any replica resumes any stream.
 
-The hub follows an execution once, however many watch it, and only while somebody does. Watchers get the newest state; what came and
+The hub follows an execution once, however many watch it, and only while it is watched. Watchers get the newest state; what came and
 went between two looks is not told.
 """
 
@@ -120,7 +120,7 @@ class _Follower:
 
 
 class EventHub:
-    """Follows executions for whoever watches them. ``open_streams`` counts the watchers."""
+    """Follows executions for their watchers. ``open_streams`` counts the watchers."""
 
     def __init__(
         self, backend: ExecutionBackend, executions: ExecutionService, results: ResultService, *, open_streams: Gauge
@@ -161,7 +161,7 @@ class EventHub:
         async with self._following(execution) as follower:
             while True:
                 if follower.failed:
-                    # Nobody follows any more: the stream breaks off without its last event, and the client comes again.
+                    # The hub has stopped following: the stream breaks off without its last event, and the client reconnects.
                     raise RuntimeError(f"execution {execution.name} could not be followed")
                 if not allowed(execution):
                     return
@@ -216,7 +216,7 @@ class EventHub:
                         return
                 except (BackendUnavailableError, StoreUnavailableError):
                     await asyncio.sleep(_RETRY_SECONDS)  # watchers keep the last state and the heartbeat meanwhile
-        except Exception:  # noqa: BLE001 - watchers must learn of it, whatever it is, or they would wait for ever
+        except Exception:  # noqa: BLE001 - watchers must learn of it, whatever it is, or they would wait forever
             _log.exception("execution %s cannot be followed", follower.state.execution.name)
             async with follower.changed:
                 follower.failed = True

@@ -1,4 +1,4 @@
-"""Signed links: one artifact of one execution, for whoever has the link, for at most fifteen minutes. Doors make addresses of them."""
+"""Signed links: one artifact of one execution, for the holder of the link, for at most fifteen minutes. Doors turn them into URLs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +46,7 @@ class LinkService:
         return Link(execution.name, execution.uid, artifact, expires, signature, now.fromtimestamp(expires, tz=now.tzinfo))
 
     async def access(self, name: str, uid: str, artifact: str, *, expires: int, signature: str) -> Access:
-        """What whoever has a link may read: this one execution, and of it this one artifact, which the door sees to.
+        """What the holder of a link may read: this one execution, and of it this one artifact, which the door sees to.
 
         Raises:
             InvalidLinkError: the link was not made here, was changed, or was made for an earlier execution of this name.
@@ -62,5 +62,5 @@ class LinkService:
             raise LinkExpiredError from None
         bearer = Caller(None, (f"executions/{name}/read",))
         if (await self._executions.find(bearer, name)).uid != uid:
-            raise InvalidLinkError("this link was made for an earlier execution of this name, which was removed")
+            raise InvalidLinkError("this link was signed for an earlier execution of this name, which was deleted")
         return Access(bearer, f"link {name}", lambda execution: execution.uid == uid and clock().timestamp() < expires)

@@ -37,26 +37,26 @@ def service_error(error: Exception) -> ServiceError | None:
         case ServiceError():
             return error
         case StoreUnavailableError():
-            return StoreAwayError("the object store cannot be used at the moment; try again", retry_after=STORE_RETRY_AFTER)
+            return StoreAwayError("the object store is not available right now; retry later", retry_after=STORE_RETRY_AFTER)
         case MissingRightError():
             return MisconfiguredError(
-                f"the cluster does not let this server do what it has to: its account {error.right}; whoever installed it can grant that",
+                f"this server lacks a permission in the cluster: its account {error.right}; an administrator can grant it",
                 retry_after=error.retry_after,
             )
         case BackendUnavailableError():
             return BackendAwayError(
-                "what has not ended cannot be reached at the moment, so nothing can be begun or said of it; try again. Executions that have "
+                "running executions cannot be reached right now, so none can be started or reported; retry later. Executions that have "
                 "ended can still be read by their id, and listed by the phase or reason of their end",
                 retry_after=error.retry_after,
             )
         case QueueFullError():
-            return TooManyError(f"{error}; try again later", retry_after=error.retry_after)
+            return TooManyError(f"{error}; retry later", retry_after=error.retry_after)
         case ValidationBusyError():
             return ValidatorBusyError(
-                "too many checks of parameters against this notebook's contract are under way, so yours did not get its turn; try again",
+                "too many validations of parameters against this notebook's contract are in progress; retry later",
                 retry_after=error.retry_after,
             )
         case InvalidExecutionError():
-            return NotAcceptedError(f"the execution is refused where it would run: {error}")
+            return NotAcceptedError(f"the backend refuses the execution: {error}")
         case _:
             return None

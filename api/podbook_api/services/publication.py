@@ -47,14 +47,14 @@ def check_submission(name: str, submission: Submission, *, profiles: Profiles, v
             contract = parse_contract(submission.contract, models=submission.models.get)
             check_contract(contract, info, profiles=profiles, validator=validator)
         except ContractError as error:
-            raise _contract_problem(error.place, error.problem, "a contract as described in the documentation") from error
+            raise _contract_problem(error.place, error.problem, "a contract as documented") from error
     _check_assets(contract, submission.assets)
     return build_bundle(name, submission.notebook, contract, submission.assets)
 
 
 def _contract_problem(place: str, problem: str, expected: str) -> InvalidContractError:
     return InvalidContractError(
-        f"the contract is not usable: {place or '(whole file)'}: {problem}", violations=[Violation(place, problem, expected)]
+        f"the contract is not valid: {place or '(whole file)'}: {problem}", violations=[Violation(place, problem, expected)]
     )
 
 
@@ -67,11 +67,11 @@ def _check_assets(contract: Contract | None, assets: tuple[Asset, ...]) -> None:
         for path in sorted({p for p in paths if paths.count(p) > 1})
     ]
     errors += [
-        Violation(path=path, problem=f"needs a folder where {above} is a file", expected="another name for one of the two")
+        Violation(path=path, problem=f"needs a folder where {above} is a file", expected="another name for one of them")
         for above, path in clashing_paths(paths)
     ]
     errors += [
-        Violation(path=path, problem="is not named by the contract's assets", expected="a file that one of its globs matches")
+        Violation(path=path, problem="is not matched by the contract's assets", expected="a file that one of its globs matches")
         for path in paths
         if not any(glob_matches(glob, path) for glob in globs)
     ]
@@ -82,7 +82,7 @@ def _check_assets(contract: Contract | None, assets: tuple[Asset, ...]) -> None:
     ]
     if errors:
         text = "; ".join(f"{item.path}: {item.problem}" for item in errors[:3])
-        raise InvalidAssetsError(f"the assets are not usable: {text}", violations=errors[:20])
+        raise InvalidAssetsError(f"the assets are not valid: {text}", violations=errors[:20])
 
 
 def _path_errors(path: str) -> list[Violation]:
@@ -93,7 +93,7 @@ def _path_errors(path: str) -> list[Violation]:
     if not problem:
         return []
     expected = f"a relative path of at most {_MAX_PATH} characters, without .., backslashes and control characters"
-    return [Violation(path=path[:_MAX_PATH], problem="is no usable file name", expected=expected)]
+    return [Violation(path=path[:_MAX_PATH], problem="is not a valid file name", expected=expected)]
 
 
 def glob_matches(glob: str, path: str) -> bool:

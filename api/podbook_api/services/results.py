@@ -1,6 +1,6 @@
 """What an execution left: output, HTML, notebook, log, files. Only what its record names is served, and only if it is unchanged."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from podbook_core.store.limits import MAX_RESULT_IN_MEMORY_BYTES
 from podbook_core.text.digests import sha256_hex
 from podbook_core.threads import Threads
 
-__all__ = ["ARTIFACTS", "Artifact", "ResultService", "whole"]
+__all__ = ["ARTIFACTS", "Artifact", "ResultService", "closed", "whole"]
 
 ARTIFACTS: Mapping[str, str] = {"html": HTML_FILE, "report": REPORT_FILE, "notebook": NOTEBOOK_FILE}
 """Artifacts that are served as they are, with their file in an attempt."""
@@ -61,6 +61,14 @@ async def whole(artifact: Artifact) -> bytes:
     if isinstance(artifact.content, bytes):
         return artifact.content
     return b"".join([chunk async for chunk in artifact.content])
+
+
+async def closed(artifact: Artifact) -> None:
+    """Give back what a result holds that is not read."""
+    if isinstance(artifact.content, AsyncGenerator):
+        # Only a generator that has begun gives back what it holds when it is closed.
+        await anext(artifact.content, b"")
+        await artifact.content.aclose()
 
 
 class ResultService:

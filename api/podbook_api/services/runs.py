@@ -68,7 +68,7 @@ class RunService:
         """
         given = {} if given is None else given
         if not isinstance(given, dict):
-            wrong = Violation("", "is no object", "an object with the parameters by name")
+            wrong = Violation("", "must be an object", "an object with the parameters by name")
             raise InvalidParametersError(wrong.sentence(), violations=[wrong])
         if not texts:
             return given

@@ -14,12 +14,12 @@ V = TypeVar("V")
 class SharedCalls(Generic[K, V]):
     """Puts a question about a key at most once at a time. Use it on one event loop only.
 
-    Who comes while the question is under way shares the next one: its answer may be older than the caller. So everybody learns of
+    Callers that come while the question is being answered share the next one: its answer may be older than the caller. So everybody learns of
     what was true when they asked, or ``lasts`` seconds before that.
 
     Args:
         ask: puts the question; what it raises is raised to all who share it.
-        lasts: how long an answer holds, in seconds from when the question was put. None, for nothing, is no answer that is kept.
+        lasts: how long an answer holds, in seconds from when the question was put. None, for nothing, means that answers are not kept.
     """
 
     def __init__(self, ask: Callable[[K], Awaitable[V]], *, lasts: float = 0.0) -> None:
@@ -38,7 +38,7 @@ class SharedCalls(Generic[K, V]):
         shared = self._next.get(key)
         if shared is None:
             shared = self._next[key] = asyncio.create_task(self._put(key, self._asked.get(key)))
-            # Where all have given up, nobody is left to hear of an error.
+            # When all callers have given up, an error has no receiver.
             shared.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(shared)
 

@@ -122,5 +122,5 @@ class WorkerProcess:
             return Ran.from_line(answer)
         except TimeoutError:
             return Ran(lost=f"the worker did not answer within {seconds:g} seconds", late=True, usable=False)
-        except (OSError, ValueError) as error:  # a pipe that broke, a line longer than any may be, or one that is no answer
+        except (OSError, ValueError) as error:  # a pipe that broke, a line longer than any may be, or one that is not an answer
             return Ran(lost=f"the worker cannot be understood ({type(error).__name__})", usable=False)

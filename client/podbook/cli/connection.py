@@ -22,7 +22,7 @@ def connected(command: Callable[Concatenate[Client, ...], None]) -> Callable[...
     @click.option(
         "--api-key-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="File that holds the API key and nothing else.  [the key in PODBOOK_API_KEY]",
+        help="File that contains the API key and nothing else.  [the key in PODBOOK_API_KEY]",
     )
     @wraps(command)
     def run(*args: Any, url: str | None, api_key_file: Path | None, **kwargs: Any) -> None:
@@ -44,7 +44,7 @@ def _key(path: Path) -> str:
     try:
         key = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
-        raise Failure(f"{path} holds no API key") from error
+        raise Failure(f"{path} does not contain an API key") from error
     if not key or not key.isascii() or any(character.isspace() for character in key):
-        raise Failure(f"{path} must hold one API key and nothing else")
+        raise Failure(f"{path} must contain one API key and nothing else")
     return key

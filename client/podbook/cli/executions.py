@@ -25,7 +25,7 @@ _ARTIFACTS = ("output", "html", "report", "notebook", "logs")
     "--phase", type=click.Choice([phase.value for phase in Phase], case_sensitive=False), help="Only those in this phase."
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only those with this label; may be repeated.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of executions.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of the whole resources.")
 @connected
 def list_(client: Client, *, notebook: str | None, phase: str | None, labels: tuple[str, ...], limit: int, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def list_(client: Client, *, notebook: str | None, phase: str | None, labels: tu
     elif found:
         click.echo(table(EXECUTION_COLUMNS, execution_rows(found, datetime.now(UTC))))
     else:
-        click.echo("There are no executions" + (" like that." if notebook or phase or labels else " yet."), err=True)
+        click.echo("There are no executions" + (" that match." if notebook or phase or labels else " yet."), err=True)
 
 
 @click.command()
@@ -64,7 +64,7 @@ def get(client: Client, execution: str, what: str | None, as_json: bool) -> None
 @click.argument("executions", metavar="ID...", nargs=-1, required=True)
 @connected
 def cancel(client: Client, executions: tuple[str, ...]) -> None:
-    """Cancel executions; what has run is kept. One that has ended is left as it is."""
+    """Cancel executions; partial results are kept. Ended ones are left unchanged."""
     for execution in executions:
         state = client.cancel(execution)
         click.echo(f"{state.id} had already ended as {state.reason}" if state.finished else f"{state.id} is being cancelled")
@@ -75,7 +75,7 @@ def cancel(client: Client, executions: tuple[str, ...]) -> None:
 @click.option("--current", is_flag=True, help="Run the notebook's current version instead of the one that ran.")
 @connected
 def rerun(client: Client, execution: str, current: bool) -> None:
-    """Start an execution's notebook again with the same parameters and files, and print the new execution's id."""
+    """Run an execution's notebook again with the same parameters and files, and print the new execution's id."""
     click.echo(client.rerun(execution, current=current).id)
 
 
@@ -83,7 +83,7 @@ def rerun(client: Client, execution: str, current: bool) -> None:
 @click.argument("executions", metavar="ID...", nargs=-1, required=True)
 @connected
 def delete(client: Client, executions: tuple[str, ...]) -> None:
-    """Remove ended executions with all their results, for good."""
+    """Delete ended executions with all their results, permanently."""
     for execution in executions:
         client.delete(execution)
         click.echo(f"{execution} is gone")

@@ -95,16 +95,16 @@ def failure_from(error: PodbookError | SourceError) -> Failure:
         case StillRunningError():
             return Failure(str(error), f"Follow it: podbook get {error.execution}   Stop it: podbook cancel {error.execution}")
         case ServerUnreachableError():
-            return Failure(str(error), "Start one with `podbook serve`, or name another with --url or PODBOOK_URL.")
+            return Failure(str(error), "Start one with `podbook serve`, or set another address with --url or PODBOOK_URL.")
         case UnexpectedAnswerError():
             return Failure(str(error), "Check --url or PODBOOK_URL.")
         case AccessDeniedError(status=401):
             return Failure(str(error), "Give a key with PODBOOK_API_KEY or --api-key-file; `podbook keys create` makes one.")
         case UnavailableError():
-            return Failure(str(error), "Try again in a moment.")
+            return Failure(str(error), "Retry in a moment.")
         case ProblemError(code="InvalidParameters") if error.errors:
             lines = [f"  {item.path or '(all)'}: {item.problem}; expected {item.expected}" for item in error.errors]
-            return Failure("the parameters break the notebook's contract", "\n".join(lines), ExitCode.INVALID_PARAMETERS)
+            return Failure("the parameters violate the notebook's contract", "\n".join(lines), ExitCode.INVALID_PARAMETERS)
         case ProblemError():
             return Failure(str(error), _text(error.problem.get("advice")), _CODES.get(error.code, 1))
         case SourceError():

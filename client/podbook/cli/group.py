@@ -40,13 +40,15 @@ COMMANDS = MappingProxyType(
         "get": Entry(_EXECUTIONS, "get", "Show an execution or one of its results."),
         "logs": Entry("podbook.cli.logs", "logs", "Print what the cells of an execution printed."),
         "open": Entry("podbook.cli.browse", "open_", "Open an execution's HTML in the browser."),
-        "cancel": Entry(_EXECUTIONS, "cancel", "Cancel executions; what has run is kept."),
-        "rerun": Entry(_EXECUTIONS, "rerun", "Start an execution's notebook again with the same parameters."),
-        "delete": Entry(_EXECUTIONS, "delete", "Remove ended executions with all their results."),
+        "cancel": Entry(_EXECUTIONS, "cancel", "Cancel executions; partial results are kept."),
+        "rerun": Entry(_EXECUTIONS, "rerun", "Run an execution's notebook again with the same parameters."),
+        "delete": Entry(_EXECUTIONS, "delete", "Delete ended executions with all their results."),
         "notebooks": Entry("podbook.cli.notebooks", "notebooks", "List the published notebooks."),
         "publish": Entry("podbook.cli.notebooks", "publish", "Publish a notebook, or every notebook of a folder."),
-        "unpublish": Entry("podbook.cli.notebooks", "unpublish", "Take notebooks off the list."),
-        "reindex": Entry("podbook.cli.reindex", "reindex", "Set a data directory right from its records, after a restore."),
+        "unpublish": Entry("podbook.cli.notebooks", "unpublish", "Unpublish notebooks."),
+        "reindex": Entry(
+            "podbook.cli.reindex", "reindex", "Rebuild the index of a data directory from its records, after a restore."
+        ),
         "keys": Entry("podbook.cli.keys", "keys", "Create, list and revoke API keys in a keys file.", "api"),
     }
 )
@@ -84,7 +86,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="The server is PODBOOK_URL (http://127.0.0.1:8000 when not set), the key PODBOOK_API_KEY.",
+    epilog="The server is PODBOOK_URL (default http://127.0.0.1:8000), the key PODBOOK_API_KEY.",
 )
 @click.version_option(__version__, prog_name="podbook", message="%(prog)s %(version)s")
 def podbook() -> None:

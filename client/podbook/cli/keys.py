@@ -37,7 +37,7 @@ def _file_option(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def keys() -> None:
-    """Create, list and revoke API keys in a keys file. A running server takes changes up by itself."""
+    """Create, list and revoke API keys in a keys file. A running server reloads the file automatically."""
 
 
 @keys.command()
@@ -50,7 +50,7 @@ def keys() -> None:
     metavar="SCOPE",
     help="What it may do, such as notebooks/analysis/run, 'executions/*' or '*'; may be repeated.",
 )
-@click.option("--expires", metavar="SPAN|TIME", help="When it stops working: 90d, 12h, 2w, or a time such as 2030-01-31.  [never]")
+@click.option("--expires", metavar="SPAN|TIME", help="When it expires: 90d, 12h, 2w, or a time such as 2030-01-31.  [never]")
 @_file_option
 def create(key_id: str, scopes: tuple[str, ...], expires: str | None, path: Path) -> None:
     """Create a key, add it to the file and print it: this is the only time it is shown."""
@@ -60,12 +60,13 @@ def create(key_id: str, scopes: tuple[str, ...], expires: str | None, path: Path
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise click.UsageError(
-            f"{first['input']!r} is no valid {'key name' if first['loc'][0] == 'id' else 'scope'}: {first['msg']}"
+            f"{first['input']!r} is not a valid {'key name' if first['loc'][0] == 'id' else 'scope'}: {first['msg']}"
         ) from error
     with _changing(path) as file:
         if any(item.id == key_id for item in file.entries):
             raise Failure(
-                f"there is a key {key_id} in {path}", f"Take another name, or revoke it: podbook keys revoke --file {path} {key_id}"
+                f"a key {key_id} already exists in {path}",
+                f"Choose another name, or revoke it: podbook keys revoke --file {path} {key_id}",
             )
         file.entries.append(entry)
     click.echo(f"Created key {key_id} in {path}. It is shown this once:", err=True)
@@ -93,14 +94,14 @@ def list_(path: Path) -> None:
 @click.argument("key_id", metavar="NAME")
 @_file_option
 def revoke(key_id: str, path: Path) -> None:
-    """Remove a key from the file; it stops working at once."""
+    """Remove a key from the file; it stops working immediately."""
     with _changing(path) as file:
         left = [item for item in file.entries if item.id != key_id]
         if len(left) == len(file.entries):
             raise Failure(f"there is no key {key_id} in {path}")
         file.entries[:] = left
     click.echo(f"Revoked key {key_id}")
-    click.echo(f"Its executions belong to the name {key_id}: a new key of that name would have them all.", err=True)
+    click.echo(f"Its executions belong to the name {key_id}: a new key with that name would own them all.", err=True)
 
 
 def expiry(text: str, now: datetime) -> datetime:
@@ -115,11 +116,11 @@ def expiry(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise click.BadParameter(
-            f"{text!r} is neither a span such as 90d nor a time such as 2030-01-31", param_hint="--expires"
+            f"{text!r} is neither a duration such as 90d nor a time such as 2030-01-31", param_hint="--expires"
         ) from error
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if aware <= now:
-        raise click.BadParameter(f"{text} is over already", param_hint="--expires")
+        raise click.BadParameter(f"{text} is in the past", param_hint="--expires")
     return aware
 
 
@@ -149,7 +150,7 @@ def _read(path: Path) -> list[KeyEntry]:
     try:
         return list(KeyFile.model_validate_json(path.read_bytes()).keys)
     except ValidationError as error:
-        raise Failure(f"{path} is no keys file: {problems(error)}") from error
+        raise Failure(f"{path} is not a valid keys file: {problems(error)}") from error
 
 
 def _day(time: datetime | None) -> str:

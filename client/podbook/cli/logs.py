@@ -21,7 +21,7 @@ _STEERING = re.compile(rf"({_COLOUR})|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on printing until the execution ends.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the execution ends.")
 @connected
 def logs(client: Client, execution: str, follow: bool) -> None:
     """Print what the cells of an execution printed (the last MiB)."""
@@ -36,7 +36,9 @@ def logs(client: Client, execution: str, follow: bool) -> None:
             seen = text
             time.sleep(_PAUSE)
     except KeyboardInterrupt:
-        raise Failure(f"interrupted; execution {execution} goes on", f"Stop it: podbook cancel {execution}", INTERRUPTED) from None
+        raise Failure(
+            f"interrupted; execution {execution} continues", f"Stop it: podbook cancel {execution}", INTERRUPTED
+        ) from None
 
 
 def new_part(seen: str, text: str) -> str:

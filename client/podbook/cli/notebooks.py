@@ -37,7 +37,7 @@ def notebooks(client: Client, as_json: bool) -> None:
 def publish(client: Client, path: Path, name: str | None) -> None:
     """Publish the notebook PATH, or every notebook below the folder PATH.
 
-    The contract NAME.config.json beside the notebook, the models it uses and the assets its globs find go with it.
+    Includes the contract NAME.config.json next to the notebook, the models it uses and the assets that its globs match.
     """
     if path.is_dir():
         if name is not None:
@@ -73,7 +73,7 @@ def _report(client: Client, path: Path, *, name: str | None, folder: Path | None
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @connected
 def unpublish(client: Client, names: tuple[str, ...]) -> None:
-    """Take notebooks off the list. Their executions and results stay."""
+    """Remove notebooks from the list. Their executions and results are kept."""
     for name in names:
         client.unpublish(name)
         click.echo(f"{name} is no longer published")

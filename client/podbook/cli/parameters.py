@@ -50,9 +50,9 @@ def parse_inputs(given: Iterable[str]) -> dict[str, Path]:
         if not equals or not name or not path:
             raise click.BadParameter(f"{text!r} is not NAME=PATH", param_hint="--input")
         if name in ("parameters", "options"):
-            raise click.BadParameter(f"no input file can be called {name}", param_hint="--input")
+            raise click.BadParameter(f"an input file must not be called {name}", param_hint="--input")
         if not Path(path).is_file():
-            raise click.BadParameter(f"there is no file {path}", param_hint="--input")
+            raise click.BadParameter(f"{path} does not exist or is not a file", param_hint="--input")
         files[name] = Path(path)
     return files
 
@@ -81,5 +81,5 @@ def _file(path: Path) -> dict[str, Any]:
     except InvalidJsonError as error:
         raise click.BadParameter(str(error), param_hint="-p") from error
     if not isinstance(value, dict):
-        raise click.BadParameter(f"{path} must hold a JSON object of parameters", param_hint="-p")
+        raise click.BadParameter(f"{path} must contain a JSON object of parameters", param_hint="-p")
     return value

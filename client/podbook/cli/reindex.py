@@ -19,16 +19,16 @@ __all__ = ["reindex"]
     default=Path(".podbook"),
     show_default=True,
     metavar="DIR",
-    help="Folder that keeps executions and results, as given to serve.",
+    help="Folder with executions and results, as given to serve.",
 )
 def reindex(data_dir: Path) -> int:
-    """Make the lists anew from the records and pin the results that were copied, after a restore or damage.
+    """Rebuild the lists from the records and pin copied results again, after a restore or damage.
 
-    Names every result that is missing or has another content than its record says. Safe while a server runs on the same folder. On
+    Lists every result that is missing or differs from its record. Safe while a server runs on the same folder. On
     Kubernetes: python -m podbook_operator.reindex.
     """
     if not (data_dir / "store").is_dir():
-        raise Failure(f"{data_dir} is no data directory of podbook serve: it has no folder store")
+        raise Failure(f"{data_dir} is not a data directory of podbook serve: it has no folder named store")
     try:
         rebuilt = rebuild_index(DirectoryStore(data_dir / "store"), lambda line: click.echo(line, err=True))
     except StoreUnavailableError as error:

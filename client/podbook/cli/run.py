@@ -28,20 +28,20 @@ __all__ = ["run", "safe_target"]
     "given",
     multiple=True,
     metavar="NAME=VALUE|@FILE.json",
-    help="A parameter (the value is JSON where it is JSON, else text), or a file of them; may be repeated.",
+    help="A parameter (the value is read as JSON if it is valid JSON, else as a string), or a file of them; may be repeated.",
 )
 @click.option("--input", "inputs", multiple=True, metavar="NAME=PATH", help="An input file; may be repeated.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label to find the execution by; may be repeated.")
-@click.option("--profile", help="Where it runs, one of the profiles the administrator offers.")
-@click.option("--timeout", "timeout_seconds", type=click.IntRange(1), metavar="SECONDS", help="Longest run.")
-@click.option("--idempotency-key", help="The same key with the same request never runs twice.")
+@click.option("--profile", help="Where to run: one of the profiles offered by the administrator.")
+@click.option("--timeout", "timeout_seconds", type=click.IntRange(1), metavar="SECONDS", help="Maximum run time.")
+@click.option("--idempotency-key", help="A request with the same key never runs twice.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the end (default), or print the execution's id and return.")
-@click.option("--cancel-on-interrupt", is_flag=True, help="Cancel the execution on Ctrl-C instead of letting it go on.")
+@click.option("--cancel-on-interrupt", is_flag=True, help="Cancel the execution on Ctrl-C instead of letting it continue.")
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the notebook's HTML, of a failed run as well.",
+    help="Write the notebook's HTML, also that of a failed run.",
 )
 @click.option(
     "--save-files",
@@ -49,7 +49,7 @@ __all__ = ["run", "safe_target"]
     metavar="DIR",
     help="Write the files the notebook published to a folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print nothing but the output, as JSON on one line.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the output, as JSON on one line.")
 @connected
 def run(
     client: Client,
@@ -69,9 +69,9 @@ def run(
 ) -> None:
     """Run NOTEBOOK and print its output as JSON on stdout; progress goes to stderr."""
     if not wait and (html is not None or save_files is not None):
-        raise click.UsageError("--html and --save-files need the end of the run: leave --no-wait away")
+        raise click.UsageError("--html and --save-files need the run to end: omit --no-wait")
     if html is not None and not html.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
+        raise click.BadParameter(f"{html.parent} is not a folder", param_hint="--html")
     execution = client.submit(
         notebook,
         parse_parameters(given),
@@ -120,7 +120,7 @@ def _watch(client: Client, execution: Execution, view: View) -> Execution:
 def _interrupted(client: Client, execution: Execution, *, cancel: bool) -> Failure:
     if not cancel:
         advice = f"Follow it: podbook logs --follow {execution.id}   Stop it: podbook cancel {execution.id}"
-        return Failure(f"interrupted; execution {execution.id} goes on", advice, INTERRUPTED)
+        return Failure(f"interrupted; execution {execution.id} continues", advice, INTERRUPTED)
     try:
         client.cancel(execution.id)
     except PodbookError as error:
@@ -159,5 +159,5 @@ def safe_target(folder: Path, name: str) -> Path:
     target = folder / path
     unsafe = path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name
     if unsafe or not target.resolve().is_relative_to(folder.resolve()):
-        raise Failure(f"the published file {name!r} would be written outside of {folder}; it was left out")
+        raise Failure(f"the published file {name!r} would be written outside {folder}; it was skipped")
     return target

@@ -41,26 +41,28 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--notebooks-dir", type=_PATH, metavar="DIR", help="Folder whose notebooks are served.  [notebooks]")
-@click.option("--data-dir", type=_PATH, metavar="DIR", help="Folder that keeps executions and results.  [.podbook]")
+@click.option("--data-dir", type=_PATH, metavar="DIR", help="Folder for executions and results.  [.podbook]")
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [8000]")
-@click.option("--max-concurrent", type=int, metavar="N", help="Runs at the same time.  [one per processor]")
-@click.option("--max-queued", type=int, metavar="N", help="Executions that may wait; above it callers get 429.  [1000]")
-@click.option("--api-keys", "keys_file", type=_PATH, metavar="FILE", help="Callers need a key of this file (podbook keys create).")
+@click.option("--port", type=int, help="Port to listen on; 0 picks a free one.  [8000]")
+@click.option("--max-concurrent", type=int, metavar="N", help="Maximum number of concurrent runs.  [one per processor]")
+@click.option("--max-queued", type=int, metavar="N", help="Maximum number of waiting executions; above it callers get 429.  [1000]")
+@click.option(
+    "--api-keys", "keys_file", type=_PATH, metavar="FILE", help="File of API keys that callers need (podbook keys create)."
+)
 @click.option("--allow-anonymous", is_flag=True, default=None, help="Serve callers without a key, on any address.")
 @click.option(
-    "--profiles", "profiles_file", type=_PATH, metavar="FILE", help="JSON file with time and memory limits to choose from."
+    "--profiles", "profiles_file", type=_PATH, metavar="FILE", help="JSON file of profiles: time and memory limits to choose from."
 )
-@click.option("--retention-days", type=int, metavar="N", help="Days results are kept after their end.  [0: always]")
+@click.option("--retention-days", type=int, metavar="N", help="Days that ended executions are kept.  [0: always]")
 @click.option(
-    "--door", "doors", multiple=True, metavar="NAME", help="Open this way in; may be repeated.  [all that do not take over /]"
+    "--door", "doors", multiple=True, metavar="NAME", help="Open this door; may be repeated.  [all that do not take over /]"
 )
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--access-log", is_flag=True, help="Log every request.")
 def serve(*, access_log: bool, **options: Any) -> int:
     """Serve the notebooks of a folder as a REST API.
 
-    Every call runs its notebook in a process of its own. Executions survive the server: started again on the same --data-dir, it goes on
+    Every call runs its notebook in its own process. Executions survive the server: restarted on the same --data-dir, it continues
     where it was.
     """
     try:
@@ -77,7 +79,7 @@ def serve(*, access_log: bool, **options: Any) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, answers whoever waits before it stops, and leaves the exit code to us."""
+    """Uvicorn that says when it is ready, answers waiting callers before it stops, and leaves the exit code to us."""
 
     def __init__(self, config: uvicorn.Config, embedded: Embedded, text: str) -> None:
         super().__init__(config)
@@ -139,7 +141,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        raise SetupError(f"--host {host} is no address of this machine: {error.strerror or error}") from error
+        raise SetupError(f"--host {host} is not an address of this machine: {error.strerror or error}") from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,7 +150,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise SetupError(f"port {port} of {host} is in use; choose another with --port (0 takes a free one)") from error
+            raise SetupError(f"port {port} of {host} is in use; choose another with --port (0 picks a free one)") from error
         raise SetupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
     return listener
 
@@ -200,11 +202,11 @@ def _log_to_stderr(level: str) -> None:
 def _report(report: StopReport) -> None:
     if report.running:
         runs = "run was" if report.running == 1 else "runs were"
-        click.echo(f"{report.running} {runs} interrupted; what did not finish starts again when the server does.", err=True)
+        click.echo(f"{report.running} {runs} interrupted; unfinished runs start again with the server.", err=True)
     if report.left_alive:
-        click.echo(f"{report.left_alive} would not stop in time; the next start on this data directory takes over.", err=True)
+        click.echo(f"{report.left_alive} did not stop in time; the next server on this data directory takes over.", err=True)
     if report.waiting:
-        click.echo(f"{report.waiting} waiting in the queue; the next start on this data directory runs them.", err=True)
+        click.echo(f"{report.waiting} waiting in the queue; the next server on this data directory runs them.", err=True)
 
 
 def _refused(message: str) -> Failure:

@@ -20,8 +20,8 @@ def save_output(data: Any, **glue_options: Any) -> None:
             effect: the output is saved in the same way with each of them.
 
     Raises:
-        ValueError: the string is no JSON, or the value is not one that JSON knows.
-        TypeError: the output holds a value that JSON cannot say.
+        ValueError: the string is not valid JSON, or the value is not one that JSON knows.
+        TypeError: the output holds a value that JSON cannot represent.
     """
     del glue_options
     _save_output(data)

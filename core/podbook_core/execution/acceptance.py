@@ -89,9 +89,9 @@ def accept(spec: Spec, version: Version | None, profiles: Profiles, validator: P
     try:
         data = canonical_json(spec.parameters)
     except UnicodeEncodeError:
-        return Refused(Reason.INVALID_PARAMETERS, "the parameters hold half a surrogate pair, which UTF-8 cannot say")
+        return Refused(Reason.INVALID_PARAMETERS, "the parameters contain half of a surrogate pair, which UTF-8 cannot encode")
     except ValueError:
-        return Refused(Reason.INVALID_PARAMETERS, "the parameters hold NaN or an infinity, which JSON cannot say")
+        return Refused(Reason.INVALID_PARAMETERS, "the parameters contain NaN or an infinity, which JSON cannot represent")
     except RecursionError:
         return Refused(Reason.INVALID_PARAMETERS, "the parameters are nested too deeply")
     if len(data) > MAX_PARAMETERS_BYTES:

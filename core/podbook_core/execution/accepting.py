@@ -1,6 +1,6 @@
 """Accepting an execution: which version of its notebook runs, and whether it may; asked once, and only compared from then on.
 
-What was accepted is in ``status.resolved``. Whoever is about to run it asks :meth:`Accepting.confirm` whether all of it is still to be had:
+What was accepted is in ``status.resolved``. Before it is run, :meth:`Accepting.confirm` says whether all of it is still available:
 the parameters are compared by their digest and never checked again, since a contract that has stalled by then would change the verdict.
 """
 
@@ -51,13 +51,13 @@ class Accepting:
         return accept(spec, version, profiles, self._validator)
 
     def fixed(self, execution: NotebookExecution) -> tuple[Resolved, Version] | Refused:
-        """Exactly what was accepted of an execution, given with its parameters; or why that is no longer to be had."""
+        """Exactly what was accepted of an execution, given with its parameters; or why that is no longer available."""
         resolved = execution.status.resolved
         if resolved is None:
             return Refused(Reason.CONFIGURATION_ERROR, "it was never accepted")
         if digest_json(execution.spec.parameters) != resolved.parameters_digest:
             # The API server's rule for immutable specs has a hole where values are free-form; a document may be edited by hand.
-            return Refused(Reason.INVALID_PARAMETERS, "the parameters were changed after they had been accepted")
+            return Refused(Reason.INVALID_PARAMETERS, "the parameters changed after they were accepted")
         try:
             version = self.version(execution.spec.notebook.name, resolved.version)
         except UnreadableVersionError as error:
@@ -67,7 +67,7 @@ class Accepting:
         return resolved, version
 
     def confirm(self, execution: NotebookExecution, profiles: Profiles) -> Accepted | Refused:
-        """The same with the profile it runs on, for whoever is about to run it."""
+        """The same with the profile it runs on, for use before it is run."""
         found = self.fixed(execution)
         if isinstance(found, Refused):
             return found

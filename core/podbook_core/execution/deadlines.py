@@ -1,7 +1,7 @@
 """Every clock of an execution: the waits it may have, what a run may take, and the backstops that end what outlives its own clock. Pure.
 
-Each layer waits longer than the one inside of it, so that whoever knows best speaks first: the runner ends its run and stores what there is;
-then whoever started the runner (the kubelet, or the supervisor of the embedded mode) ends the runner; then the operator gives up on a pod
+Each layer waits longer than the one inside of it, so that the layer that knows most acts first: the runner ends its run and stores what there is;
+then the starter of the runner (the kubelet, or the supervisor of the embedded mode) ends the runner; then the operator gives up on a pod
 that its node never ended; and signed access outlasts all of them. All in seconds but where a moment is returned.
 
 Standard library only at run time: the runner's task takes a default from here.
@@ -35,9 +35,9 @@ DEFAULT_QUEUE_TIMEOUT = 86_400
 DEFAULT_START_TIMEOUT = 300
 """Longest wait for a pod to begin, where the spec names none."""
 DEFAULT_PUBLISH_TIMEOUT = 300
-"""Longest time a runner may take to store its results, where nobody set another."""
+"""Default of the maximum time in which a runner must store its results."""
 BACKSTOP = 60
-"""What whoever started a runner gives it beyond the clocks that it keeps by itself."""
+"""What the starter of a runner grants it beyond the deadlines that it keeps itself."""
 STOP_SLACK = 60
 """How long after its deadline a pod may still be ending (kubelet, publishing) before it counts as lost."""
 LONGEST_BACK_OFF = 360
@@ -70,7 +70,7 @@ def start_deadline(execution: "NotebookExecution", since: datetime) -> datetime:
 
 
 def run_seconds(*, timeout: float, publish: float) -> float:
-    """How long a runner may live before whoever started it ends it."""
+    """How long a runner may live before its starter ends it."""
     return timeout + publish + BACKSTOP
 
 

@@ -71,7 +71,7 @@ class Reused:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Write this entry, unless somebody else is faster, and look again."""
+    """Write this entry, unless another request is faster, and decide again."""
 
     entry: Entry
 
@@ -93,7 +93,7 @@ def decide(
 
     Args:
         entry: what is stored of the key.
-        execution: the newest one of the entry's name, alive or from its record, whoever's it is.
+        execution: the newest one of the entry's name, alive or from its record, of any caller.
         wanted: what the request would create, with its digest as :data:`REQUEST_ANNOTATION`.
         digest: what the key stands for.
         now: the present.

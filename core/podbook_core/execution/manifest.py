@@ -135,16 +135,16 @@ class AttemptManifest:
         try:
             raw = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise InvalidManifestError("the manifest is no JSON") from error
+            raise InvalidManifestError("the manifest is not valid JSON") from error
         if not isinstance(raw, dict) or raw.get("kind") != "AttemptManifest":
             raise InvalidManifestError("the manifest's kind is not AttemptManifest")
         outcome = _text(raw, "outcome", 64)
         if outcome not in _OUTCOMES:
-            raise InvalidManifestError("outcome is none a runner reports")
+            raise InvalidManifestError("outcome must be one that a runner reports")
         cells = _mapping(raw, "cells")
         files = raw.get("files")
         if not isinstance(files, list) or len(files) > 2000:
-            raise InvalidManifestError("files is no list of at most 2000")
+            raise InvalidManifestError("files must be a list of at most 2000")
         return cls(
             uid=_id(raw, "uid"),
             attempt=_id(raw, "attempt"),
@@ -166,39 +166,39 @@ class AttemptManifest:
 def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = raw.get(key)
     if not isinstance(value, dict):
-        raise InvalidManifestError(f"{key} is no object")
+        raise InvalidManifestError(f"{key} must be an object")
     return value
 
 
 def _text(raw: Mapping[str, Any], key: str, limit: int) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or len(value) > limit:
-        raise InvalidManifestError(f"{key} is no text of at most {limit} characters")
+        raise InvalidManifestError(f"{key} must be a string of at most {limit} characters")
     try:
         value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can say and UTF-8 cannot
-        raise InvalidManifestError(f"{key} is no Unicode text") from None
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can represent and UTF-8 cannot
+        raise InvalidManifestError(f"{key} must be valid Unicode") from None
     return value
 
 
 def _id(raw: Mapping[str, Any], key: str) -> str:
     value = _text(raw, key, 128)
     if not _ID.match(value):
-        raise InvalidManifestError(f"{key} is no id")
+        raise InvalidManifestError(f"{key} must be an id")
     return value
 
 
 def _count(raw: Mapping[str, Any], key: str, limit: int = 2**53) -> int:
     value = raw.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
-        raise InvalidManifestError(f"{key} is no whole number from 0 to {limit}")
+        raise InvalidManifestError(f"{key} must be an integer from 0 to {limit}")
     return value
 
 
 def _number(raw: Mapping[str, Any], key: str) -> float:
     value = raw.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise InvalidManifestError(f"{key} is no number from 0")
+        raise InvalidManifestError(f"{key} must be a number of at least 0")
     return float(value)
 
 
@@ -223,14 +223,14 @@ def _cell_error(raw: Mapping[str, Any]) -> CellError:
 
 def _stored_file(raw: Any) -> StoredFile:
     if not isinstance(raw, dict):
-        raise InvalidManifestError("a file is no object")
+        raise InvalidManifestError("a file must be an object")
     name = _text(raw, "name", 512)
     if not _NAME.match(name) or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
-        raise InvalidManifestError("a file's name is no relative path")
+        raise InvalidManifestError("a file's name must be a relative path")
     sha256 = _text(raw, "sha256", 64)
     if not _SHA256.match(sha256):
-        raise InvalidManifestError("a file's sha256 is no digest")
+        raise InvalidManifestError("a file's sha256 must be a SHA-256 digest")
     media_type = _text(raw, "mediaType", 256)
     if not _MEDIA_TYPE.match(media_type):
-        raise InvalidManifestError("a file's mediaType is no header value")
+        raise InvalidManifestError("a file's mediaType must be a valid header value")
     return StoredFile(name, _count(raw, "size"), sha256, media_type)

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MAX_PARAMETERS_BYTES = 256 * 1024
-"""Largest canonical JSON of ``spec.parameters``. A schema cannot say it, so API (413) and operator (InvalidParameters) do."""
+"""Largest canonical JSON of ``spec.parameters``. A schema cannot express it, so API (413) and operator (InvalidParameters) do."""
 ATTEMPTS_LIMIT = 5
 """Attempts in all, whatever they ended by."""
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -103,7 +103,7 @@ class InputFile(Document):
     ]
     sha256: Annotated[str, Field(pattern=_SHA256, max_length=64, description="SHA-256 of the content, hexadecimal.")]
     size: Annotated[int, Field(ge=0, le=5 * 1024**3, description="Size in bytes.")]
-    media_type: Annotated[str, Field(max_length=128, description="Media type the caller gave.")] = "application/octet-stream"
+    media_type: Annotated[str, Field(max_length=128, description="Media type as sent by the caller.")] = "application/octet-stream"
 
 
 class OnViolation(StrEnum):
@@ -114,14 +114,14 @@ class OnViolation(StrEnum):
 
 
 class Outputs(Document):
-    """What is made of the executed notebook, and of an output that breaks its contract."""
+    """Which pages are rendered, and what happens to an output that violates its contract."""
 
     html: Annotated[bool, Field(description="Render the notebook as HTML.")] = True
     report: Annotated[bool, Field(description="Render the HTML without inputs as well.")] = True
     violation: Annotated[
         OnViolation | None,
         Field(
-            description="What an output that breaks its contract means: `Fail`, as when absent, ends the run as InvalidOutput; with "
+            description="What happens when an output violates its contract: `Fail`, as when absent, ends the run as InvalidOutput; with "
             "`Report` it succeeds, the output is served, and the condition OutputValid is False."
         ),
     ] = None
@@ -139,13 +139,14 @@ class HttpCall(Document):
         str,
         Field(
             pattern="^[0-9a-f]{64}$",
+            max_length=64,
             description="SHA-256 of REQUEST, the text that the cells read; it is removed from the store an hour after it was sent, at the next sweep.",
         ),
     ]
 
 
 class Spec(Document):
-    """What is wanted. Immutable but for ``cancel`` (false to true) and ``ttlSecondsAfterFinished``."""
+    """The desired execution. Immutable except ``cancel`` (false to true) and ``ttlSecondsAfterFinished``."""
 
     notebook: NotebookRef
     parameters: Annotated[
@@ -153,63 +154,63 @@ class Spec(Document):
         AfterValidator(_shallow),
         Field(description="Values of the notebook's parameters; checked against its contract. At most 256 KiB as JSON."),
     ] = {}
-    inputs: Annotated[list[InputFile], Field(max_length=32, description="Input files, uploaded before.")] = []
+    inputs: Annotated[list[InputFile], Field(max_length=32, description="Input files, uploaded beforehand.")] = []
     profile: Annotated[
         str | None,
         Field(
             pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
             max_length=63,
-            description="Profile an administrator offers; the contract's, else `default`, when absent.",
+            description="One of the profiles the administrator offers. Defaults to the contract's, else `default`.",
         ),
     ] = None
     timeout_seconds: Annotated[
         int | None,
-        Field(ge=1, le=259200, description="Longest run; the contract's, else the profile's, when absent."),
+        Field(ge=1, le=259200, description="Maximum run time. Defaults to the contract's, else the profile's."),
     ] = None
     queue_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=604800, description=f"Longest wait for a free slot ({DEFAULT_QUEUE_TIMEOUT} when absent).")
+        int | None, Field(ge=1, le=604800, description=f"Maximum wait for a free slot. Defaults to {DEFAULT_QUEUE_TIMEOUT}.")
     ] = None
     start_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=3600, description=f"Longest wait for the pod to start ({DEFAULT_START_TIMEOUT} when absent).")
+        int | None, Field(ge=1, le=3600, description=f"Maximum wait for the pod to start. Defaults to {DEFAULT_START_TIMEOUT}.")
     ] = None
     retries: Annotated[
         int | None,
-        Field(ge=0, le=4, description="Further attempts after a fault of the platform (0 when absent)."),
+        Field(ge=0, le=4, description="Further attempts after a platform fault. Defaults to 0."),
     ] = None
     ttl_seconds_after_finished: Annotated[
         int | None,
         Field(
             ge=0,
             le=2592000,
-            description="How long the resource stays after its end; the record stays in the store.",
+            description="How long the resource is kept after the execution ends; the record stays in the store.",
         ),
     ] = None
-    cancel: Annotated[bool, Field(description="Set to true to cancel; never back to false.")] = False
+    cancel: Annotated[bool, Field(description="Set to true to cancel; cannot be set back to false.")] = False
     outputs: Outputs = Outputs()
     request: Annotated[
         HttpCall | None,
         Field(
-            description="The request to answer, in place of running the whole notebook; parameters and contract do not matter then."
+            description="The request to answer, instead of running the whole notebook; parameters and contract are then ignored."
         ),
     ] = None
-    submitted_by: Annotated[str | None, Field(max_length=128, description="Id of the API key that created it.")] = None
+    submitted_by: Annotated[str | None, Field(max_length=128, description="Id of the API key that created the execution.")] = None
 
 
 class Progress(Observation):
     """How far the notebook is, in code cells of the notebook as it was published: Markdown and the injected parameters do not count."""
 
     completed: Annotated[int, Field(ge=0, le=1000000, description="Code cells that have ended.")]
-    total: Annotated[int, Field(ge=0, le=1000000, description="Code cells in all.")]
+    total: Annotated[int, Field(ge=0, le=1000000, description="Total number of code cells.")]
 
 
 class Resolved(Observation):
-    """What was fixed when the execution was accepted; exactly this runs."""
+    """What was resolved when the execution was accepted; exactly this runs."""
 
     version: Annotated[str, Field(max_length=64, description="Version of the notebook.")]
     parameters_digest: Annotated[str, Field(max_length=64, description="SHA-256 of the canonical JSON of the parameters.")]
     image: Annotated[str | None, Field(max_length=512, description="Container image; absent in embedded mode.")] = None
     profile: Annotated[str, Field(max_length=63, description="Profile.")]
-    timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run.")]
+    timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Maximum run time.")]
 
 
 class Results(Observation):
@@ -219,7 +220,7 @@ class Results(Observation):
     html: Annotated[str | None, Field(max_length=512, description="The notebook as HTML.")] = None
     report: Annotated[str | None, Field(max_length=512, description="The HTML without inputs.")] = None
     output: Annotated[str | None, Field(max_length=512, description="The output, as JSON.")] = None
-    log: Annotated[str | None, Field(max_length=512, description="What the cells printed.")] = None
+    log: Annotated[str | None, Field(max_length=512, description="The log: what the cells printed.")] = None
     record: Annotated[str | None, Field(max_length=512, description="The record.")] = None
 
 
@@ -249,26 +250,30 @@ class Condition(Observation):
             description="Accepted, Started, ResultsStored, Finished or Succeeded; PagesRendered where HTML was asked for and tried.",
         ),
     ]
-    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
-    reason: Annotated[str, Field(max_length=64, description="Why, in one word.")]
-    message: Annotated[str, Field(max_length=1024, description="Why, for people.")] = ""
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="True, False or Unknown.")]
+    reason: Annotated[str, Field(max_length=64, description="The cause, as one CamelCase word.")]
+    message: Annotated[str, Field(max_length=1024, description="The cause, as a sentence.")] = ""
     last_transition_time: Annotated[Time, Field(description="When the status last changed.")]
-    observed_generation: Annotated[int | None, Field(ge=0, description="Generation this was derived from.")] = None
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="Generation of the resource that the condition was derived from.")
+    ] = None
 
 
 class Status(Observation):
-    """What is. At most 16 KiB: no outputs, tracebacks or logs."""
+    """The observed state. At most 16 KiB: no outputs, tracebacks or logs."""
 
-    observed_generation: Annotated[int | None, Field(ge=0, description="Generation of the spec this was derived from.")] = None
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="Generation of the resource that the status was derived from.")
+    ] = None
     phase: Annotated[Phase, Field(description="Derived from the reason, for columns and filters.")] = Phase.PENDING
-    reason: Annotated[Reason, Field(description="Where it is, or why it ended.")] = Reason.PENDING
+    reason: Annotated[Reason, Field(description="Current step, or why it ended.")] = Reason.PENDING
     message: Annotated[str, Field(max_length=1024, description="The reason in a sentence.")] = ""
-    attempts: Annotated[int, Field(ge=0, le=100, description="Attempts begun.")] = 0
+    attempts: Annotated[int, Field(ge=0, le=100, description="Number of attempts started.")] = 0
     job_name: Annotated[str | None, Field(max_length=63, description="Its Job.")] = None
-    job_uid: Annotated[str | None, Field(alias="jobUID", max_length=64, description="Unique id of its Job.")] = None
+    job_uid: Annotated[str | None, Field(alias="jobUID", max_length=64, description="UID of its Job.")] = None
     pod_name: Annotated[str | None, Field(max_length=253, description="The newest attempt's pod.")] = None
     queued_time: Annotated[Time | None, Field(description="When it was accepted.")] = None
-    start_time: Annotated[Time | None, Field(description="When the newest attempt began to run.")] = None
+    start_time: Annotated[Time | None, Field(description="When the newest attempt started to run.")] = None
     completion_time: Annotated[Time | None, Field(description="When it ended.")] = None
     duration_seconds: Annotated[float | None, Field(ge=0, description="From start to end, in seconds.")] = None
     progress: Progress | None = None
@@ -286,7 +291,7 @@ class Status(Observation):
             return raw
         phase = raw.get("phase")
         known = known_reason(reason, phase if isinstance(phase, str) else None)
-        message = f"{reason} (a reason this version does not know): {raw.get('message') or ''}"
+        message = f"{reason} (a reason unknown to this version): {raw.get('message') or ''}"
         return {**raw, "reason": known, "phase": phase_of(known), "message": message[:1024]}
 
     @property

@@ -51,13 +51,18 @@ class Profile(Document):
     runtime_class_name: Annotated[str | None, Field(description="As in Kubernetes, e.g. gvisor.")] = None
     priority_class_name: Annotated[str | None, Field(description="As in Kubernetes.")] = None
     service_account_name: Annotated[str | None, Field(description="As in Kubernetes; its token is never mounted.")] = None
-    queue: Annotated[str | None, Field(description="Kueue local queue; the Job is then created suspended.")] = None
+    queue: Annotated[str | None, Field(description="Kueue LocalQueue; the Job is then created suspended.")] = None
     working_volume: Annotated[Amount, Field(description="Size limit of the working directory.")] = "2Gi"
-    timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run when nobody says otherwise.")] = 600
-    max_timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Longest run anyone may ask for.")] = 259200
-    memory_limit_bytes: Annotated[int | None, Field(ge=1, description="Memory of a run in embedded mode.")] = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=259200, description="Default maximum run time.")] = 600
+    max_timeout_seconds: Annotated[
+        int, Field(ge=1, le=259200, description="Upper limit of the run time that a contract or a caller may set.")
+    ] = 259200
+    memory_limit_bytes: Annotated[int | None, Field(ge=1, description="Memory limit of a run in embedded mode.")] = None
     max_active: Annotated[
-        int | None, Field(ge=1, description="How many executions may run with it at a time; PODBOOK_MAX_ACTIVE when absent.")
+        int | None,
+        Field(
+            ge=1, description="Maximum number of executions that run with this profile at a time. Defaults to PODBOOK_MAX_ACTIVE."
+        ),
     ] = None
     allowed: ProfileAccess = ProfileAccess()
 
@@ -89,7 +94,7 @@ def read_profiles_file(file: Path | None, *, load: Callable[[bytes], Any] = json
         load: reads its format, and raises ValueError for what is not of that format.
 
     Raises:
-        ProfilesError: the file cannot be read or is not of the documented form.
+        ProfilesError: the file cannot be read or is not valid.
     """
     if file is None:
         return parse_profiles(None)
@@ -98,8 +103,6 @@ def read_profiles_file(file: Path | None, *, load: Callable[[bytes], Any] = json
     except OSError as error:
         raise ProfilesError(f"the profiles file {file} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        raise ProfilesError(
-            f"the profiles file {file} is not of the documented form: {problems(error, whole='the whole')}"
-        ) from error
+        raise ProfilesError(f"the profiles file {file} is not valid: {problems(error, whole='the whole file')}") from error
     except (ValueError, RecursionError) as error:
-        raise ProfilesError(f"the profiles file {file} is not well-formed: {error}") from error
+        raise ProfilesError(f"the profiles file {file} cannot be parsed: {error}") from error

@@ -18,7 +18,7 @@ def progress_json(completed: int, total: int, cell: int | None = None) -> bytes:
 
 
 def parse_progress(data: bytes) -> tuple[int, int] | None:
-    """Completed and total cells; None when the document is not of the documented form, which says nothing. Pure."""
+    """Completed and total cells; None when the document is not valid, which says nothing. Pure."""
     try:
         raw = json.loads(data)
         completed, total = raw["completed"], raw["total"]

@@ -89,7 +89,7 @@ class Reason(StrEnum):
 
 INTERRUPTED = "Interrupted"
 """The outcome of an attempt that was told to stop (SIGTERM). Never the reason of an execution: what follows from it, another
-attempt, ``Cancelled`` or ``Evicted``, is decided by whoever knows why it was told."""
+attempt, ``Cancelled`` or ``Evicted``, is decided where it is known why it was told to stop."""
 
 
 class ExitCode(IntEnum):
@@ -132,22 +132,22 @@ _P, _F, _R = Phase.PENDING, Phase.FAILED, Phase.RUNNING
 
 REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
     {
-        Reason.PENDING: _active(_P, "Created, not yet looked at.", "Wait; if it lasts, check that the operator runs."),
+        Reason.PENDING: _active(_P, "Created, not yet reconciled.", "Wait; if it persists, check that the operator is running."),
         Reason.QUEUED: _active(
             _P,
             "Accepted and waiting for a free slot.",
             "Wait, or raise the concurrency limit; queueTimeoutSeconds bounds it.",
         ),
-        Reason.SCHEDULED: _active(_P, "Its Job exists, its pod is being placed.", "Wait; startTimeoutSeconds bounds it."),
+        Reason.SCHEDULED: _active(_P, "Its Job exists, its pod is being scheduled.", "Wait; startTimeoutSeconds bounds it."),
         Reason.STARTING: _active(_P, "Its container is starting.", "Wait; startTimeoutSeconds bounds it."),
         Reason.RUNNING: _active(_R, "Cells are being executed.", "Follow it at /events, or cancel it."),
-        Reason.PUBLISHING: _active(_R, "The cells are done; results are being stored.", "Wait a moment."),
+        Reason.PUBLISHING: _active(_R, "The cells have run; results are being stored.", "Wait a moment."),
         Reason.SUCCEEDED: ReasonInfo(
             Phase.SUCCEEDED,
             Fault.NOBODY,
             Retry.NEVER,
             200,
-            "Every cell ran and the output keeps the contract.",
+            "Every cell ran and the output satisfies the contract.",
             "Read the output.",
             ExitCode.SUCCEEDED,
         ),
@@ -166,7 +166,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Retry.NEVER,
             424,
             "The kernel ended while a cell was running, or a signal ended the runner, and no time-out, memory or disruption explains it: "
-            "what runs beside the runner is the notebook. The latter is tried again as often as retries allow.",
+            "what runs beside the runner is the notebook. The latter is retried as often as retries allow.",
             "Look at the last cell of the partial notebook: native code, os._exit, or a signal to another process.",
             ExitCode.KERNEL_DIED,
         ),
@@ -176,7 +176,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Retry.NEVER,
             424,
             "The notebook reached its memory limit.",
-            "Use less memory, or a profile with more of it.",
+            "Use less memory, or a profile with more memory.",
             ExitCode.OUT_OF_MEMORY,
         ),
         Reason.TIMED_OUT: ReasonInfo(
@@ -201,7 +201,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.PLATFORM,
             Retry.NEVER,
             503,
-            "Its pod did not start within startTimeoutSeconds, for no more precise reason.",
+            "Its pod did not start within startTimeoutSeconds, and no more specific reason is known.",
             "Look at the pod's events; raise startTimeoutSeconds if nodes are added on demand.",
         ),
         Reason.IMAGE_PULL_FAILED: ReasonInfo(
@@ -226,16 +226,16 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Retry.NEVER,
             503,
             "The cluster refused to create the pod (quota, limit range, Pod Security).",
-            "Read the message: raise the quota or mend the profile.",
+            "Read the message: raise the quota or fix the profile.",
         ),
         Reason.CONFIGURATION_ERROR: ReasonInfo(
             _F,
             Fault.PLATFORM,
             Retry.NEVER,
             503,
-            "The platform is set up wrongly: an unknown profile, a bad image name, a missing secret, a bad task, a runner that cannot be "
+            "The platform is misconfigured: an unknown profile, a bad image name, a missing secret, a bad task, a runner that cannot be "
             "started.",
-            "Read the message and mend the profile or the installation.",
+            "Read the message and fix the profile or the installation.",
             ExitCode.CONFIGURATION_ERROR,
         ),
         Reason.EVICTED: ReasonInfo(
@@ -252,7 +252,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Retry.NEVER,
             424,
             "The file is not a notebook of nbformat 4, its assets clash, or it needs a kernel of another language that is not installed.",
-            "Mend the notebook as the message says and publish it again.",
+            "Fix the notebook as the message says and publish it again.",
             ExitCode.INVALID_NOTEBOOK,
         ),
         Reason.NOTEBOOK_NOT_FOUND: ReasonInfo(
@@ -269,8 +269,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.CALLER,
             Retry.NEVER,
             422,
-            "The parameters break the notebook's input contract.",
-            "The message names each parameter, its problem and what would be right.",
+            "The parameters violate the notebook's input contract.",
+            "The message names each parameter, its problem and what was expected.",
             ExitCode.INVALID_PARAMETERS,
         ),
         Reason.INVALID_OUTPUT: ReasonInfo(
@@ -278,8 +278,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.NOTEBOOK,
             Retry.NEVER,
             424,
-            "The output breaks the notebook's output contract, or is missing or too large.",
-            "Mend the notebook's save_output call or the contract.",
+            "The output violates the notebook's output contract, or is missing or too large.",
+            "Fix the notebook's save_output call or the contract.",
             ExitCode.INVALID_OUTPUT,
         ),
         Reason.STORAGE_FAILED: ReasonInfo(
@@ -296,8 +296,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.NOTEBOOK,
             Retry.NEVER,
             424,
-            "The HTML could not be rendered. As the reason of an end only in runs by runner images before 0.2.",
-            "The output is there all the same: since 0.2 such a run succeeds, and the condition PagesRendered says why it has no pages.",
+            "The HTML could not be rendered. A final reason only with runner images before 0.2.",
+            "The output is available: since 0.2 such a run succeeds, and the condition PagesRendered says why there are no pages.",
             ExitCode.RENDER_FAILED,
         ),
         Reason.CANCELLED: ReasonInfo(
@@ -305,8 +305,8 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.CALLER,
             Retry.NEVER,
             409,
-            "It was cancelled; what had run is kept.",
-            "Run it again if that was a mistake.",
+            "It was cancelled; partial results are kept.",
+            "Run it again if that was not intended.",
         ),
         Reason.JOB_LOST: ReasonInfo(
             _F,
@@ -321,7 +321,7 @@ REASONS: Mapping[Reason, ReasonInfo] = MappingProxyType(
             Fault.PLATFORM,
             Retry.BUDGET,
             503,
-            "The runner ended by itself without saying why.",
+            "The runner exited by itself without a result.",
             "Read the log; run it again.",
         ),
     }
@@ -364,7 +364,7 @@ def outcome_of_exit_code(code: int) -> Reason | None:
     """The reason a runner's exit code stands for.
 
     Returns:
-        None for ``Interrupted``, which is no reason of its own; ``RunnerCrashed`` for every code the runner never uses.
+        None for ``Interrupted``, which does not decide a reason; ``RunnerCrashed`` for every code the runner never uses.
     """
     if code == ExitCode.INTERRUPTED:
         return None

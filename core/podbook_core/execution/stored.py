@@ -1,7 +1,7 @@
 """Executions that another version of Podbook may have written: resources of the cluster, and documents of the embedded mode.
 
 What a caller sends is read strictly, by the model itself. What is stored already may be newer than its reader, and is read without the
-fields that this version does not know; their names tell whoever would run it that it must not be run by this version.
+fields that this version does not know; their names say that this version must not run it.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def read_execution(document: bytes | str | Mapping[str, Any]) -> StoredExecution
 def needs_newer(who: str, newer: tuple[str, ...]) -> str:
     """The message of an execution that waits for a newer version of ``who`` (operator or server)."""
     more = f" and {len(newer) - _SHOWN} more" if len(newer) > _SHOWN else ""
-    return f"needs a newer {who}: {', '.join(newer[:_SHOWN])}{more} is not known to this version"
+    return f"needs a newer {who}: {', '.join(newer[:_SHOWN])}{more} unknown to this version"
 
 
 def unknown_fields(error: ValidationError) -> tuple[str, ...]:

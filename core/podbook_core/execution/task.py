@@ -123,7 +123,7 @@ class Task:
         """Read a document. Members that this version does not know are passed over.
 
         Raises:
-            InvalidTaskError: it is no JSON object of this shape, or it requires what this version does not know.
+            InvalidTaskError: it is not a JSON object of this shape, or it requires what this version does not know.
         """
         try:
             raw = json.loads(data)
@@ -144,7 +144,7 @@ class Task:
         except NewerPodbookError as error:
             raise InvalidTaskError(f"the task {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise InvalidTaskError(f"the task document is not understood ({type(error).__name__})") from None
+            raise InvalidTaskError(f"the task document cannot be parsed ({type(error).__name__})") from None
 
 
 def _read(part: type[_T], raw: Mapping[str, Any]) -> _T:

@@ -15,7 +15,7 @@ _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _SIGNALLED = 128
 """Container runtimes report death by a signal as this and the signal's number."""
 _UNEXPLAINED = 1
-"""Attempts that may end by a signal to stop that nobody outside is known to have sent."""
+"""Attempts that may end by a signal to stop that is not known to come from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class AttemptEnd:
     """Everything known about an attempt that has ended."""
 
     exit_code: int | None
-    """The runner's exit code; None when nobody saw it."""
+    """The runner's exit code; None when it was not observed."""
     manifest: AttemptManifest | None
     cancel_requested: bool
     disrupted: bool
-    """It was ended from outside (drain, preemption, deletion, restart), or nobody was there to see why."""
+    """It was ended from outside (drain, preemption, deletion, restart), or its end was not observed."""
     attempts: int
     """Attempts begun so far, this one included."""
     retries: int
@@ -73,13 +73,13 @@ def judge(end: AttemptEnd) -> End | Again:
     interrupted = (manifest is not None and manifest.outcome == INTERRUPTED) or end.exit_code == ExitCode.INTERRUPTED
     if interrupted and not end.disrupted and end.attempts > _UNEXPLAINED:
         # A pod that is drained, preempted or deleted says so, and a supervisor knows whom it told to stop. Once is given to chance.
-        return End(Reason.KERNEL_DIED, f"{end.attempts} times the runner was told to stop by nobody but its own notebook")
+        return End(Reason.KERNEL_DIED, f"{end.attempts} times the runner was told to stop, each time by its own notebook")
     if interrupted or end.disrupted:
         if end.attempts < ATTEMPTS_LIMIT:
             return Again(Reason.EVICTED, end.message or "the attempt was interrupted from outside")
         return End(Reason.EVICTED, f"interrupted from outside {end.attempts} times" + (f": {end.message}" if end.message else ""))
     if end.out_of_memory:
-        return _ended(Reason.OUT_OF_MEMORY, end.message or "the container was killed for its memory", end, None)
+        return _ended(Reason.OUT_OF_MEMORY, end.message or "the container was killed because it ran out of memory", end, None)
     if end.exit_code is not None and _killed(end.exit_code):
         # The platform's kills are known by now: memory, deadlines, disruptions. What is left runs beside the runner: the notebook.
         message = (
@@ -89,7 +89,7 @@ def judge(end: AttemptEnd) -> End | Again:
         return again if isinstance(again, Again) else End(Reason.KERNEL_DIED, message)
     reason = Reason.RUNNER_CRASHED if end.exit_code is None else outcome_of_exit_code(end.exit_code)
     if reason is None or reason is Reason.SUCCEEDED:
-        # Exit code 0 without a manifest that says so: somebody ended the runner from within.
+        # Exit code 0 without a manifest that says so: the notebook ended the runner from within.
         reason = Reason.RUNNER_CRASHED
     message = end.message
     if not message and reason is Reason.RUNNER_CRASHED:

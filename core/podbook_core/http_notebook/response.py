@@ -177,7 +177,7 @@ def _info(body: bytes, *, alone: bool) -> _Info:
         raise ValueError("the cell must print a JSON object with status and headers")  # noqa: TRY004 - it is what a caller sent
     status, headers = told.get("status", 200), told.get("headers", {})
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError("status must be a whole number from 200 to 599")
+        raise ValueError("status must be an integer from 200 to 599")
     if not isinstance(headers, dict):
         raise ValueError("headers must be an object")  # noqa: TRY004 - as above
     refused = _FRAMING if alone else _DROPPED

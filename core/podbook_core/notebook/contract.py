@@ -152,7 +152,7 @@ def _text(raw: Mapping[str, Any], key: str, limit: int) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > limit:
-        raise ContractError(f"/{key}", f"must be a text of at most {limit} characters")
+        raise ContractError(f"/{key}", f"must be a string of at most {limit} characters")
     return value
 
 
@@ -161,7 +161,7 @@ def _whole(raw: Mapping[str, Any], key: str, low: int, high: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ContractError(f"/{key}", f"must be a whole number from {low} to {high}")
+        raise ContractError(f"/{key}", f"must be an integer from {low} to {high}")
     return value
 
 
@@ -176,7 +176,7 @@ def _globs(raw: Mapping[str, Any]) -> tuple[str, ...]:
         if not isinstance(glob, str) or not 0 < len(glob) <= 500:
             raise ContractError(place, "must be a glob, such as data/*.csv")
         if glob.startswith(("/", "~")) or "\\" in glob or "\x00" in glob or ".." in glob.split("/"):
-            raise ContractError(place, "must stay below the notebook's folder: no leading /, no .., no backslash")
+            raise ContractError(place, "must stay inside the notebook's folder: no leading /, no .., no backslash")
     return tuple(value)
 
 
@@ -254,11 +254,11 @@ class _Walker:
 
     def _reference(self, target: Any, place: str, root: str) -> str:
         if not isinstance(target, str):
-            raise ContractError(place, "must be a text")
+            raise ContractError(place, "must be a string")
         if target.startswith(_MODEL_SCHEME):
             return self._model(target.removeprefix(_MODEL_SCHEME), place)
         if not target.startswith("#"):
-            raise ContractError(place, f"{target[:100]!r} is no local reference; use #/$defs/… or nbschema://<model>")
+            raise ContractError(place, f"{target[:100]!r} is not a local reference; use #/$defs/… or nbschema://<model>")
         resolved = root + target[1:] if target == "#" or target.startswith("#/") else target
         self.references.append((resolved, place))
         return resolved
@@ -271,7 +271,7 @@ class _Walker:
                 raise ContractError(place, f"nbschema://{shown} is unknown: there is no models/{shown}.json beside the notebooks")
             self._size += len(data)
             if self._size > MAX_CONTRACT_BYTES:
-                raise ContractError(place, f"the models are {self._size} bytes and more; at most {MAX_CONTRACT_BYTES} are allowed")
+                raise ContractError(place, f"the models are at least {self._size} bytes; at most {MAX_CONTRACT_BYTES} are allowed")
             inside = f"{place} → models/{name}.json"
             content = _object(inside, _json(data, inside))
             self._known.add(name)

@@ -96,7 +96,7 @@ def _document(data: bytes) -> dict[str, Any]:
             f"the notebook is nbformat {version}; 4 is needed: convert it with `jupyter nbconvert --to notebook --nbformat 4`"
         )
     if version > 4:
-        raise InvalidNotebookError(f"the notebook is nbformat {version}; formats up to 4 are understood")
+        raise InvalidNotebookError(f"the notebook is nbformat {version}; formats up to 4 are supported")
     document: dict[str, Any] = raw
     return document
 
@@ -113,12 +113,12 @@ def _check_cell(number: int, cell: Any) -> None:
         raise InvalidNotebookError(f"{where} has no metadata; save the notebook again in Jupyter")
     tags = metadata.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise InvalidNotebookError(f"{where} has tags that are not a list of texts; save the notebook again in Jupyter")
+        raise InvalidNotebookError(f"{where} has tags that are not a list of strings; save the notebook again in Jupyter")
 
 
 def _warnings(kernel: str | None, language: str) -> tuple[str, ...]:
     if language != PYTHON:
-        return (f"its cells are {language}: the image it runs in must have the kernel {(kernel or language)!r}",)
+        return (f"its cells are {language}: its profile's image must have the kernel {(kernel or language)!r}",)
     if kernel is None:
         return ("it does not name a kernel: its cells run on python3",)
     if kernel.lower() not in _PYTHON_KERNELS:
@@ -147,5 +147,5 @@ def _heading(cells: list[dict[str, Any]]) -> str | None:
 
 
 def _printable(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON can say and UTF-8 cannot."""
+    """The text without halves of surrogate pairs, which JSON can represent and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode()

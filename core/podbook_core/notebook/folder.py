@@ -49,7 +49,7 @@ class Source:
     assets: tuple[Asset, ...]
     """Sorted by path, relative to the notebook's own folder."""
     files: tuple[Path, ...]
-    """Every file that was read: whoever watches the notebook watches these."""
+    """Every file that was read: to watch the notebook, watch these."""
 
 
 def find_notebooks(folder: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def read_source(folder: Path, path: Path, *, name: str | None = None) -> Source:
     chosen = name if name is not None else notebook_name_from_path(reader.relative(path))
     if not is_notebook_name(chosen):
         raise SourceError(
-            reader.relative(path), f"{chosen!r} is not a notebook's name; names match {NOTEBOOK_NAME} (letters, digits, . _ -)"
+            reader.relative(path), f"{chosen!r} is not a valid notebook name; names match {NOTEBOOK_NAME} (letters, digits, . _ -)"
         )
     notebook = reader.read(path, MAX_NOTEBOOK_BYTES)
     config = path.with_name(path.name.removesuffix(".ipynb") + ".config.json")
@@ -109,11 +109,11 @@ class _Reader:
     def read(self, path: Path, limit: int) -> bytes:
         """A file's content, at most ``limit`` bytes."""
         if not path.resolve().is_relative_to(self._root):
-            raise SourceError(self.relative(path), "leads out of the notebooks folder; put the file itself there")
+            raise SourceError(self.relative(path), "points outside the notebooks folder; put the file itself there")
         self.files.append(path)
         try:
             if not path.is_file():
-                raise SourceError(self.relative(path), "is no file" if path.exists() else "does not exist")
+                raise SourceError(self.relative(path), "is not a file" if path.exists() else "does not exist")
             with path.open("rb") as file:
                 data = file.read(limit + 1)
         except OSError as error:
@@ -138,7 +138,7 @@ class _Reader:
         for glob in globs:
             paths = list(self._matches(glob))
             if not paths:
-                raise SourceError(glob, "this glob of the contract's assets finds no file beside the notebook")
+                raise SourceError(glob, "this glob of the contract's assets matches no file beside the notebook")
             for path in paths:
                 name = path.relative_to(self._home).as_posix()
                 if name in found:
@@ -147,7 +147,7 @@ class _Reader:
                 left -= len(data)
                 found[name] = Asset(name, data)
                 if len(found) > MAX_ASSET_FILES:
-                    raise SourceError(glob, f"finds more than the {MAX_ASSET_FILES} files allowed")
+                    raise SourceError(glob, f"matches more than the {MAX_ASSET_FILES} files allowed")
         return tuple(found[name] for name in sorted(found))
 
     def _matches(self, glob: str) -> Iterator[Path]:
@@ -156,7 +156,7 @@ class _Reader:
         try:
             paths = sorted(self._home.glob(pattern))
         except (ValueError, NotImplementedError) as error:
-            raise SourceError(glob, f"is no glob: {error}") from error
+            raise SourceError(glob, f"is not a valid glob: {error}") from error
         for path in paths:
             hidden = any(part.startswith(".") for part in path.relative_to(self._home).parts)
             if path.is_file() and not hidden:

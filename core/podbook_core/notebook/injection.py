@@ -17,6 +17,7 @@ __all__ = [
     "classes_before_parameters",
     "injection_place",
     "parameters_source",
+    "tags_of",
     "typed_parameters",
 ]
 
@@ -53,9 +54,9 @@ def injection_place(cells: Sequence[Mapping[str, Any]]) -> tuple[int, bool]:
     After the cell tagged ``parameters``, else on top.
     """
     for number, cell in enumerate(cells):
-        if INJECTED in _tags(cell):
+        if INJECTED in tags_of(cell):
             return number, True
-    return next((number + 1 for number, cell in enumerate(cells) if TAGGED in _tags(cell)), 0), False
+    return next((number + 1 for number, cell in enumerate(cells) if TAGGED in tags_of(cell)), 0), False
 
 
 def classes_before_parameters(cells: Sequence[Mapping[str, Any]]) -> frozenset[str]:
@@ -127,7 +128,7 @@ def _classes(source: str) -> Iterable[str]:
     found = _bound_classes(source)
     if found is not None:
         return found
-    # Magics and shell lines are no Python, and what stands between them mostly is.
+    # Magics and shell lines are not Python, but the lines between them mostly are.
     imported = [name for statement in _IMPORT.findall(source) for name in _bound_classes(statement) or ()]
     return [*_CLASS.findall(source), *imported]
 
@@ -149,7 +150,8 @@ def _source(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tags(cell: Mapping[str, Any]) -> Sequence[Any]:
+def tags_of(cell: Mapping[str, Any]) -> Sequence[Any]:
+    """The tags of a cell; none where its metadata does not say."""
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
     return tags if isinstance(tags, list) else ()

@@ -180,7 +180,7 @@ class VersionStore:
             try:
                 self._manifest(key)
             except KeyNotFoundError:
-                pass  # removed this very moment, by whoever sweeps
+                pass  # removed at this very moment, by a sweep
             except UnreadableVersionError as error:
                 if not error.newer:
                     self._store.put(key, data, media_type="application/json")
@@ -195,7 +195,7 @@ class VersionStore:
         raise PreconditionFailedError(f"notebook {name} is being published by too many others at once")
 
     def replace(self, name: str, version: str, *, known: Pointer | None) -> Pointer:
-        """Make a stored version the current one if nobody else has changed that meanwhile.
+        """Make a stored version the current one unless that was changed meanwhile.
 
         Args:
             name: the notebook's name.

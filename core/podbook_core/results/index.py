@@ -25,7 +25,7 @@ _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class InvalidCursorError(Exception):
-    """The text is no cursor this service gave out."""
+    """The text is not a cursor that this service returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Cursor:
         Raises:
             InvalidCursorError: it is none.
         """
-        wrong = InvalidCursorError("cursor is not one this service gave out; leave it away to start again")
+        wrong = InvalidCursorError("cursor must be one that this service returned; omit it to start again")
         if len(text) > _CURSOR_LENGTH:
             raise wrong
         try:

@@ -39,7 +39,7 @@ class RecordedObject(Observation):
     name: Annotated[str, Field(max_length=512, description="Name below the attempt, e.g. output.json or files/plot.png.")]
     key: Annotated[str, Field(max_length=1024, description="Key in the store.")]
     size: Annotated[int, Field(ge=0, description="Size in bytes.")]
-    sha256: Annotated[str, Field(max_length=64, description="SHA-256 by the runner.")]
+    sha256: Annotated[str, Field(max_length=64, description="SHA-256, computed by the runner.")]
     etag: Annotated[
         str, Field(max_length=256, description="ETag in the store when the record was written, or when reindex found it copied.")
     ]
@@ -52,7 +52,9 @@ class Record(Observation):
     api_version: Literal["podbook.dev/v1alpha1"] = "podbook.dev/v1alpha1"
     kind: Literal["ExecutionRecord"] = "ExecutionRecord"
     execution: NotebookExecution
-    attempt: Annotated[str | None, Field(max_length=128, description="The attempt that decided; absent when none ran.")] = None
+    attempt: Annotated[str | None, Field(max_length=128, description="The attempt that decided the end; absent when none ran.")] = (
+        None
+    )
     objects: list[RecordedObject] = []
 
     def find(self, name: str) -> RecordedObject | None:
@@ -216,8 +218,8 @@ class RecordStore:
             try:
                 winner = self.read(execution.uid)
             except ValidationError:
-                # Nobody can say what it decided, and the execution must end all the same.
-                _LOG.error("%s cannot be read; it is written again", record_key(execution.uid))
+                # What it decided is unknown, and the execution must still end.
+                _LOG.error("%s cannot be read; it is being rewritten", record_key(execution.uid))
                 self._store.put(record_key(execution.uid), data, media_type="application/json")
                 return record
             if winner is None:

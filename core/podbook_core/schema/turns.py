@@ -18,9 +18,9 @@ class Ticket(Generic[K]):
 
 @dataclass(slots=True)
 class Turns(Generic[K]):
-    """A queue for a few places, in which one key holds at most one place: whoever waits for a busy key holds up nobody else.
+    """A queue for a few places, in which one key holds at most one place: waiting for a busy key does not delay others.
 
-    Among those whose key is free, whoever came first is served first.
+    Among those whose key is free, the first to come is served first.
     """
 
     places: int

@@ -2,7 +2,7 @@
 
 ``^(a+)+$`` against thirty characters, or ``uniqueItems`` over a large array, are enough. One :class:`ContractValidator` keeps a few
 worker processes warm and replaces those it had to kill. A schema holds at most one of them, and one that stalls again and again is
-refused for a while without being asked: a slow contract costs its own callers, and nobody else.
+refused for a while without being asked: a slow contract affects only its own callers.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class ValidationBusyError(Exception):
     """No worker became free in time; trying again later may help. ``retry_after`` is in seconds."""
 
     def __init__(self, retry_after: int = 5) -> None:
-        super().__init__("too many checks of parameters are under way")
+        super().__init__("too many validations of parameters are in progress")
         self.retry_after = retry_after
 
 
@@ -214,7 +214,7 @@ class ContractValidator:
                     worker.close()
 
     def _ask(self, request: Mapping[str, Any]) -> Any:
-        # Whoever checks a contract for publication must not be refused for what its callers sent, so that has a key of its own.
+        # Checking a contract for publication must not be refused for what its callers sent, so that has its own key.
         key = request["do"] + sha256_hex(json.dumps(request["schema"], sort_keys=True).encode())
         with self._turn(key):
             worker = self._idle.get_nowait()
@@ -248,13 +248,13 @@ class ContractValidator:
                 left = self._refused(key)
                 if left:
                     raise ValidationStalledError(
-                        f"its contract kept the validator busy for too long twice, so it is not tried again for {math.ceil(left)} s"
+                        f"its contract kept the validator busy for too long twice, so it is not retried for {math.ceil(left)} s"
                     )
             except BaseException:
                 self._turns.leave(ticket)
                 raise
             finally:
-                self._changed.notify_all()  # whoever comes next may have looked before, when it was not their turn yet
+                self._changed.notify_all()  # the next in line may have checked before, when it was not their turn yet
         try:
             yield
         finally:

@@ -62,7 +62,7 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
 
 
 def _formats(kind: type[Validator]) -> FormatChecker:
-    """The draft's formats, but for ``date-time``: one without an offset is taken as well, as pydantic takes it from models."""
+    """The draft's formats, except ``date-time``: one without an offset is accepted as well, as pydantic accepts it in models."""
     checker = FormatChecker(())
     known = kind.FORMAT_CHECKER.checkers
     strict, raises = known["date-time"]

@@ -54,7 +54,11 @@ def _answer(request: Mapping[str, Any], validators: dict[str, Validator]) -> dic
     try:
         found = find_violations(_validator(schema, validators), request["value"])
     except _UnresolvableError:
-        found = [Violation("", "could not be checked: the schema has a reference that leads nowhere", "a contract without one")]
+        found = [
+            Violation(
+                "", "could not be checked: the schema has a reference that does not resolve", "a contract without such a reference"
+            )
+        ]
     return {"violations": [asdict(item) for item in found]}
 
 
@@ -74,23 +78,23 @@ def _check(schema: Mapping[str, Any]) -> tuple[str, str | None]:
     try:
         type(validator).check_schema(dict(schema))
     except SchemaError as error:
-        return pointer(error.absolute_path), f"is no valid JSON Schema: {error.message[:300]}"
+        return pointer(error.absolute_path), f"is not a valid JSON Schema: {error.message[:300]}"
     except RecursionError:
         return "", "is nested too deeply"
     for place, pattern in _patterns(schema, ""):
         try:
             compiled = re.compile(pattern)
         except re.error as error:
-            return place, f"is no regular expression: {error}"
+            return place, f"is not a valid regular expression: {error}"
         for probe in _probes(pattern):
             compiled.search(probe)
     for value in ({}, [], "", 0, None, *_examples(schema)):
         try:
             validator.is_valid(value)
         except RecursionError:
-            return "", "refers to itself without end"
+            return "", "has a reference cycle"
         except _UnresolvableError:
-            return "", "has a reference that leads nowhere"
+            return "", "has a reference that does not resolve"
     return "", None
 
 

@@ -76,7 +76,7 @@ class StoreUnavailableError(StoreError):
 
 
 def check_key(key: str) -> None:
-    """Refuse what is no key: keys are built from checked names, and this is the last line of defence against traversal.
+    """Refuse what is not a valid key: keys are built from checked names, and this is the last line of defence against traversal.
 
     A key is 1 to 1,024 bytes of UTF-8 (S3 API); its parts between ``/`` are 1 to 255 bytes (file systems), and never ``.`` or ``..``.
 

@@ -1,4 +1,4 @@
-"""How large each stored document may be for whoever reads it whole, in bytes.
+"""Maximum size of each stored document that is read whole, in bytes.
 
 Every reader names one of these. What lies below ``executions/<uid>/attempts/`` may have been written by a notebook, in any size its
 signed access allows; the other documents are Podbook's own, and a bound keeps a damaged one from taking its reader along.

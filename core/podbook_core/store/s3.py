@@ -64,21 +64,21 @@ class S3Store:
             self._s3 = make_client(self._session, settings, settings.endpoint)
             same = settings.pod_endpoint in (None, settings.endpoint)
             self._signer = self._s3 if same else make_client(self._session, settings, settings.pod_endpoint)
-        except ValueError as error:  # botocore's answer to an endpoint that is no URL
+        except ValueError as error:  # botocore's answer to an endpoint that is not a URL
             raise StoreUnavailableError(f"the store's address is wrong: {error}") from error
         # Those the clients have got: they keep them, too.
         self._credentials = self._session.get_credentials()
 
     @property
     def temporary_credentials(self) -> bool:
-        """Whether this program's credentials end some day, and with them all that they signed. Talks to nobody."""
+        """Whether this program's credentials end some day, and with them all that they signed. Makes no request."""
         return self.renewed_credentials or (self._credentials is not None and self._credentials.token is not None)
 
     @property
     def renewed_credentials(self) -> bool:
-        """Whether the credentials come from where new ones are to be had before they end: web identity, container, instance.
+        """Whether the credentials come from a source of new ones before they end: web identity, container, instance.
 
-        Otherwise they are keys that stay, or a session token that was given once and whose end nobody knows. Talks to nobody.
+        Otherwise they are keys that stay, or a session token that was given once and whose end is unknown. Makes no request.
         """
         return isinstance(self._credentials, RefreshableCredentials)
 
@@ -89,7 +89,7 @@ class S3Store:
         long as the service that hands them out.
 
         Raises:
-            StoreUnavailableError: they have ended, and no new ones are to be had.
+            StoreUnavailableError: they have ended, and no new ones are available.
         """
         credentials = self._credentials
         if not isinstance(credentials, RefreshableCredentials):
@@ -117,7 +117,7 @@ class S3Store:
         """See :meth:`ObjectStore.put <podbook_core.store.base.ObjectStore.put>`.
 
         When an answer is lost on its way, the request is sent again; a conditional one is then refused although it was this one that
-        wrote. So whoever is refused reads what is there, as everybody does who shares a key with others.
+        wrote. So a refused writer reads what is there, as all writers do that share a key with others.
         """
         check_key(key)
         condition: dict[str, Any] = {}
@@ -216,7 +216,7 @@ class S3Store:
             return {}
         found: dict[str, ObjectInfo] = {}
         seen = 0
-        # Listing tells of a thousand objects at a time. Whoever filled the folder with others only makes us ask for each of ours.
+        # Listing tells of a thousand objects at a time. If the folder was filled with others, each of ours is asked for instead.
         bound = 2 * (len(wanted) + _PAGE)
         for page in self._pages(prefix, "", bound):
             seen += len(page)
@@ -311,7 +311,7 @@ class S3Store:
     def presign_post(self, prefix: str, max_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
         """URL and form fields that write objects below a prefix for ``seconds`` (1 to 604800), each of at most ``max_bytes``.
 
-        Whoever writes sends the fields, then ``key`` (which must start with the prefix), ``Content-Type`` and, last, ``file``, as
+        A writer sends the fields, then ``key`` (which must start with the prefix), ``Content-Type`` and, last, ``file``, as
         multipart/form-data (S3 POST policy).
         """
         if not prefix.endswith("/") or len(prefix) < 2:
@@ -335,7 +335,7 @@ class S3Store:
                     answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=media_type, **condition)
                 return _etag(answer["ETag"])
             except ClientError as error:
-                # 409 ConditionalRequestConflict: somebody writes it at this moment; trying again shows who was first.
+                # 409 ConditionalRequestConflict: another writer is active at this moment; trying again shows who was first.
                 if status_of(error) != 409 or not remaining:
                     raise
         raise AssertionError("the last try returns or raises")
@@ -358,7 +358,7 @@ class S3Store:
                 Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
             )
         except BaseException:
-            # Parts without an end cost money and are seen by nobody.
+            # Parts without an end cost money and are invisible.
             with contextlib.suppress(ClientError, BotoCoreError):
                 self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
             raise

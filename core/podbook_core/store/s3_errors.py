@@ -37,7 +37,7 @@ def translated(key: str, what: str, *, bucket: str, place: str) -> Iterator[None
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = status_of(error)
         if code == "NoSuchBucket":
-            raise StoreUnavailableError(f"{what}: there is no bucket {bucket}") from error
+            raise StoreUnavailableError(f"{what}: bucket not found: {bucket}") from error
         if status == 404 and key:
             raise KeyNotFoundError(key) from error
         if status == 412:

@@ -49,7 +49,7 @@ class S3Section(BaseModel):
     ] = None
     region: Annotated[str, Field(description="Region, part of every signature.")] = "us-east-1"
     access_key: Annotated[
-        SecretStr | None, Field(description="Access key; when absent, the usual places are searched (environment, web identity).")
+        SecretStr | None, Field(description="Access key; when absent, the default sources are used (environment, web identity).")
     ] = None
     secret_key: Annotated[SecretStr | None, Field(description="Secret key of the access key.")] = None
 

@@ -11,7 +11,7 @@ def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys and no white space (after RFC 8785, but with Python's number formatting).
 
     Raises:
-        ValueError: the value holds NaN or an infinity, which JSON cannot say.
+        ValueError: the value holds NaN or an infinity, which JSON cannot represent.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 

@@ -41,7 +41,7 @@ def parse_document(data: bytes) -> Any:
     What is left out makes no difference: parameters deeper than :data:`MAX_NESTING` are refused, and those of what is left still are.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not valid JSON.
     """
     try:
         return json.loads(data)

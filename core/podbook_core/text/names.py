@@ -59,7 +59,7 @@ def is_execution_name(text: str) -> bool:
 def notebook_name_from_path(relative: str) -> str:
     """``sub/nested.ipynb`` → ``sub.nested``: the name a file below the notebooks folder is published under.
 
-    The result may still be no valid name; the caller checks with :func:`is_notebook_name`.
+    The result may still not be a valid name; the caller checks with :func:`is_notebook_name`.
     """
     return relative.removesuffix(".ipynb").replace("/", ".")
 
@@ -89,7 +89,7 @@ def execution_name_for_key(notebook: str, digest: str, *, renewed: datetime | No
     Args:
         notebook: the notebook's name.
         digest: what the key stands for.
-        renewed: when the key was used anew after it had expired. It leads to another name then: the old one may still be taken.
+        renewed: when the key was used again after it had expired. It leads to another name then: the old one may still be taken.
     """
     if renewed is not None:
         digest = sha256_hex(canonical_json([digest, renewed.isoformat()]))

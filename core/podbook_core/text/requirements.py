@@ -1,7 +1,7 @@
 """What a stored document demands of its reader. Standard library only: the runner reads its task before anything else is imported.
 
 Readers pass over members that they do not know, so that a newer version may add some. What must not be passed over is named in the
-document's ``requires``, a list of feature names: whoever does not know one of them refuses this one document, by that name.
+document's ``requires``, a list of feature names: a version that does not know one of them refuses this one document, by that name.
 """
 
 import re
@@ -33,7 +33,7 @@ def check_requirements(document: Mapping[str, Any], known: Collection[str] = ())
         return
     # A list of another shape was written by a version that has changed what it means, and must not be passed over either.
     if not isinstance(names, list) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
-        raise NewerPodbookError("needs a newer Podbook: its list of requirements is not understood")
+        raise NewerPodbookError("needs a newer Podbook: its list of requirements cannot be read")
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NewerPodbookError(f"needs a newer Podbook: {', '.join(unknown[:_SHOWN])}")

@@ -1,4 +1,4 @@
-"""Where schemas stand inside a schema (drafts 7 and 2020-12): whoever walks one needs to know what holds schemas and what holds values."""
+"""Where schemas stand inside a schema (drafts 7 and 2020-12): walking one requires knowing what holds schemas and what holds values."""
 
 __all__ = ["LITERALS", "SCHEMA_MAPS"]
 

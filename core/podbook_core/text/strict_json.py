@@ -43,7 +43,7 @@ def parse(data: bytes | str, *, limit: int, what: str, depth: int = MAX_NESTING,
         as_jupyter_writes: accept NaN, infinities and halves of surrogate pairs, which notebooks hold in the outputs of their cells.
 
     Raises:
-        InvalidJsonError: it is larger or deeper than that, not UTF-8, not JSON, or holds what JSON cannot say: NaN, an infinity, a number
+        InvalidJsonError: it is larger or deeper than that, not UTF-8, not JSON, or holds what JSON cannot represent: NaN, an infinity, a number
             that would become one, half of a surrogate pair.
     """
     if len(data) > limit:
@@ -61,11 +61,11 @@ def parse(data: bytes | str, *, limit: int, what: str, depth: int = MAX_NESTING,
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except UnicodeEncodeError:
-        problem = "a text holds half of a surrogate pair (\\ud800 to \\udfff), which is not a character"
+        problem = "a string contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character"
     except RecursionError:
         problem = f"it is nested too deeply; at most {depth} levels are allowed"
     except _NumberError as error:
-        problem = f"{error} is not a number that every JSON reader understands; use null, or a text"
+        problem = f"{error} is not a number in JSON; use null, or a string"
     except ValueError:
         problem = "a number has too many digits"
     else:

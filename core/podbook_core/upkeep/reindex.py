@@ -1,4 +1,4 @@
-"""The store set right from its records, after a restore or damage: the lists made anew, the results pinned to the ETags they have."""
+"""The store set right from its records, after a restore or damage: the lists rebuilt, the results pinned to the ETags they have."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Rebuilt:
 
     @override
     def __str__(self) -> str:
-        """One line for whoever typed the command."""
+        """One line for the administrator."""
         return (
             f"{self.indexed} records indexed, {self.removed} entries without a record removed, "
             f"{self.pinned} results pinned again, {self.damaged} missing or changed"

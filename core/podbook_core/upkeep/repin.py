@@ -57,9 +57,9 @@ def repin(store: ObjectStore, uid: str) -> Repinned | None:
         try:
             store.put(record_key(uid), data, media_type="application/json", if_match=stored.info.etag)
         except PreconditionFailedError:
-            continue  # it was removed, or somebody else does the same
+            continue  # it was removed, or another process does the same
         return Repinned(parse_record(data), len(etags), damaged)
-    raise StoreUnavailableError(f"{record_key(uid)} is written by somebody else all the time")
+    raise StoreUnavailableError(f"{record_key(uid)} keeps being changed by another writer")
 
 
 def with_etags(record: bytes, etags: Mapping[int, str]) -> bytes:

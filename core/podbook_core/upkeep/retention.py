@@ -26,7 +26,7 @@ def retention_over(ended: datetime | None, created: datetime, *, now: datetime, 
 
 
 def orphaned_executions(keys: Iterable[str], alive: Collection[str]) -> set[str]:
-    """Uids of executions that left objects, and neither live nor have a record: nobody can ever read those.
+    """Uids of executions that left objects, and neither live nor have a record: those can never be read.
 
     Args:
         keys: keys below ``executions/``, of each execution all or none.

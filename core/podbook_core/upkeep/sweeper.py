@@ -1,6 +1,6 @@
 """The order of a sweep: what may go is looked for first, then who is alive, and only then something is removed.
 
-Whoever came to life in between was no candidate. Soon after the start, then every hour; what is interrupted is done the next time.
+What was created in between was not a candidate. Soon after the start, then every hour; what is interrupted is done the next time.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Surroundings(Protocol):
     """What a sweep cannot know from the store. Methods that are not ``async`` block."""
 
     async def alive(self) -> Collection[Living]:
-        """Every execution that has not ended, asked anew."""
+        """Every execution that has not ended, asked for again."""
         ...
 
     def all_known(self) -> bool:
@@ -85,17 +85,17 @@ class Sweeper:
         self._threads = Threads(1, name="sweeper")
 
     async def run(self) -> None:
-        """Sweep, for ever."""
+        """Sweep until cancelled."""
         await asyncio.sleep(_FIRST_SECONDS)
         while True:
             try:
                 removed = await self.sweep()
                 if removed:
-                    _LOG.info("removed %d expired or forgotten things from the store", removed)
+                    _LOG.info("removed %d expired or unused objects from the store", removed)
             except self._put_off_by as error:
-                _LOG.warning("sweeping the store failed, it is tried again in an hour: %s", error)
+                _LOG.warning("sweeping the store failed, retrying in an hour: %s", error)
             except Exception:  # noqa: BLE001 - logged; sweeping is never worth the program
-                _LOG.exception("sweeping the store failed, it is tried again in an hour")
+                _LOG.exception("sweeping the store failed, retrying in an hour")
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def sweep(self) -> int:
@@ -103,7 +103,7 @@ class Sweeper:
 
         Raises:
             StoreError: the store cannot be used; the rest is done the next time.
-            Exception: what :meth:`Surroundings.alive` raises when nobody can say which executions are there.
+            Exception: what :meth:`Surroundings.alive` raises when it is unknown which executions exist.
         """
         there, run = self._surroundings, self._threads.run
         removed = await run(self._sweep.remove_expired)

@@ -1,7 +1,7 @@
 """Removes from the store what has been kept long enough, and what nothing refers to any more. Blocks; may be interrupted and repeated.
 
 What is alive, and how old a forgotten prefix is, only the programs know: they take candidates from here first, then look who is alive,
-so that whoever came to life in between was no candidate.
+so that what was created in between was not a candidate.
 """
 
 import logging
@@ -47,7 +47,7 @@ class StoreSweep:
             try:
                 record = self._records.read(entry.uid)
             except ValueError:
-                _LOG.warning("the record of %s cannot be read; it is left as it is", entry.uid)
+                _LOG.warning("the record of %s cannot be read; it is left unchanged", entry.uid)
                 continue
             if record is None:
                 self._store.delete(key)  # a removal that was interrupted
@@ -79,12 +79,12 @@ class StoreSweep:
             except KeyNotFoundError:
                 continue
             except ValueError:
-                _LOG.warning("the idempotency entry %s cannot be read; it is left as it is", digest)
+                _LOG.warning("the idempotency entry %s cannot be read; it is left unchanged", digest)
                 continue
             try:
                 record = self._records.read_by_name(entry.name)
             except ValueError:
-                continue  # nobody can say when it ended
+                continue  # it is unknown when it ended
             ended = None if record is None else record.execution.status.completion_time
             if idempotency_over(ended, entry.time, alive=entry.name in alive, now=now):
                 self._store.delete(idempotency_key(digest))
@@ -115,7 +115,7 @@ class StoreSweep:
         return retention.orphaned_executions(all_keys(self._store, EXECUTIONS), ())
 
     def remove_unrecorded(self, uids: Collection[str]) -> int:
-        """Remove what executions left that nobody can ever read; one that has a record by now stays. Returns how many were removed."""
+        """Remove what executions left that can never be read; one that has a record by now stays. Returns how many were removed."""
         removed = 0
         for uid in uids:
             if self._store.head(record_key(uid)) is None:

@@ -1,6 +1,6 @@
 """Input files that no execution names any more. Blocks; may be interrupted and repeated.
 
-The store names inputs by their content, so one may serve many executions, and whoever uploads the same content again writes it again.
+The store names inputs by their content, so one may serve many executions, and every upload of the same content writes it again.
 An input is removed when no live execution and no record names it, at this sweep and at the one before, and when it was last written
 a day ago or more: it is uploaded just before its execution is created. That a caller uploads it again between the last look and the
 removal cannot be ruled out; it takes the very same file, unused for a day, within a few milliseconds.
@@ -54,7 +54,7 @@ class UnusedInputs:
         try:
             self._keep_recorded(unused)
         except ValueError as error:
-            _LOG.warning("unused input files stay: %s", error)
+            _LOG.warning("unused input files are kept: %s", error)
             return 0
         limit, removed = self._clock() - retention.ORPHAN_AGE, 0
         for digest in sorted(unused & self._unused):

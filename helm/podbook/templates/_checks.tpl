@@ -1,23 +1,23 @@
-{{/* What no schema can say. */}}
+{{/* Checks that a JSON Schema cannot express. */}}
 {{- define "podbook.check" -}}
 {{- if and .Values.minio.enabled (or .Values.s3.endpoint .Values.s3.existingSecret .Values.s3.accessKey) -}}
-{{- fail "s3.endpoint, s3.existingSecret or s3.accessKey name an object store of your own, and minio.enabled is true: set minio.enabled=false to use yours, or leave the s3 values empty to use MinIO" -}}
+{{- fail "s3.endpoint, s3.existingSecret or s3.accessKey select your own object store, but minio.enabled is true: set minio.enabled=false to use yours, or leave the s3 values empty to use MinIO" -}}
 {{- end -}}
 {{- if and .Values.s3.accessKey (not .Values.s3.secretKey) -}}
-{{- fail "s3.accessKey is set and s3.secretKey is not: set both, or name a Secret with both in s3.existingSecret" -}}
+{{- fail "s3.accessKey is set but s3.secretKey is not: set both, or set s3.existingSecret to a Secret with both" -}}
 {{- end -}}
 {{- if eq (include "podbook.runsNamespace" .) .Release.Namespace -}}
-{{- fail "runs.namespace is the release's own namespace: notebooks need a namespace of their own, where nothing else can be reached" -}}
+{{- fail "runs.namespace is the release's own namespace: notebooks need a separate namespace, isolated from everything else" -}}
 {{- end -}}
 {{- if and .Values.examples.enabled .Values.keys.existingSecret (not .Values.examples.keySecret) -}}
-{{- fail "examples.enabled needs an API key to publish with: with keys.existingSecret, name a Secret that holds one in examples.keySecret" -}}
+{{- fail "examples.enabled needs an API key to publish with: with keys.existingSecret, set examples.keySecret to a Secret that contains one" -}}
 {{- end -}}
 {{- include "podbook.checkNamespace" . -}}
 {{- include "podbook.checkLeftBehind" . -}}
 {{- end -}}
 
 {{/*
-The release that owns an object of the cluster, by Helm's annotations, as JSON with name and namespace (both empty: nobody Helm knows).
+The release that owns an object of the cluster, by Helm's annotations, as JSON with name and namespace (both empty: not owned by a Helm release).
 Empty when there is no such object or it is this release's own; without a cluster (helm template) there are no objects.
 */}}
 {{- define "podbook.otherOwner" -}}
@@ -32,7 +32,7 @@ Empty when there is no such object or it is this release's own; without a cluste
 {{- end -}}
 
 {{/*
-The release that looks after the cluster's definition, where that is another one that is still installed: then this release leaves it
+The release that manages the cluster's definition, if that is another one that is still installed: then this release leaves it
 alone. JSON with name, namespace and version; empty otherwise.
 */}}
 {{- define "podbook.definitionOwner" -}}
@@ -50,7 +50,7 @@ alone. JSON with name, namespace and version; empty otherwise.
 {{- end -}}
 {{- end -}}
 
-{{/* Two operators in one namespace would each take the other's executions for their own. */}}
+{{/* Two operators in one namespace would each treat the other's executions as their own. */}}
 {{- define "podbook.checkNamespace" -}}
 {{- $root := . -}}
 {{- $runs := include "podbook.runsNamespace" . -}}
@@ -59,15 +59,15 @@ alone. JSON with name, namespace and version; empty otherwise.
 {{- if and (eq (get $labels "app.kubernetes.io/name") "podbook") (eq (get $labels "app.kubernetes.io/component") "runner") -}}
 {{- with include "podbook.otherOwner" (list $root .) -}}
 {{- $owner := fromJson . -}}
-{{- fail (printf "namespace %s holds the runs of release %s in namespace %s: set runs.namespace to another one, since two releases never share it" $runs $owner.name $owner.namespace) -}}
+{{- fail (printf "namespace %s holds the runs of release %s in namespace %s: set runs.namespace to another one; two releases cannot share a namespace" $runs $owner.name $owner.namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{/*
-What is in the cluster and no Podbook looks after: made by hand, or left by a release that was uninstalled. Helm would only say that it
-cannot be imported. It is the administrator who hands it over, as it holds executions; what is typed for that works with every Helm.
+Objects in the cluster that no release manages: created by hand, or left by a release that was uninstalled. Helm would only say that it
+cannot import them. The administrator hands them over, as they contain executions; the commands shown work with every Helm version.
 */}}
 {{- define "podbook.checkLeftBehind" -}}
 {{- $root := . -}}

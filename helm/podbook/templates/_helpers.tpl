@@ -1,4 +1,4 @@
-{{/* The names of everything begin with this: the release's name, with the chart's where it does not say so itself. */}}
+{{/* Prefix of all names: the release's name, with the chart's name appended unless it contains it. */}}
 {{- define "podbook.fullname" -}}
 {{- if contains "podbook" .Release.Name -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
@@ -63,7 +63,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* A lost node is left after 30 seconds, not after the usual 5 minutes. */}}
+{{/* Pods leave a lost node after 30 seconds instead of the default 5 minutes. */}}
 {{- define "podbook.tolerations" -}}
 - key: node.kubernetes.io/not-ready
   operator: Exists
@@ -121,7 +121,7 @@ http://{{ include "podbook.fullname" . }}-minio.{{ .Release.Namespace }}:9000
 {{- end }}
 {{- end -}}
 
-{{/* Settings that values give by name. A list is JSON; a large whole number must not be written as 1e+06. */}}
+{{/* Settings set by name in the values. A list is written as JSON; a large integer must not be written as 1e+06. */}}
 {{- define "podbook.settings" -}}
 {{- range $name, $value := . }}
 {{- if kindIs "slice" $value }}
@@ -134,7 +134,7 @@ http://{{ include "podbook.fullname" . }}-minio.{{ .Release.Namespace }}:9000
 {{- end }}
 {{- end -}}
 
-{{/* Pods restart when what they read only at their start has changed. */}}
+{{/* Restarts pods when configuration that they read only at start has changed. */}}
 {{- define "podbook.checksums" -}}
 checksum/profiles: {{ include (print $.Template.BasePath "/profiles.yaml") . | sha256sum }}
 checksum/s3: {{ .Values.s3 | toJson | sha256sum }}
@@ -198,7 +198,7 @@ checksum/s3: {{ .Values.s3 | toJson | sha256sum }}
 {{- end }}
 {{- end -}}
 
-{{/* Ports of an object store outside, joined by commas. */}}
+{{/* Ports of an external object store, joined by commas. */}}
 {{- define "podbook.storePorts" -}}
 {{- $ports := list -}}
 {{- range compact (list .Values.s3.endpoint .Values.s3.podEndpoint) -}}

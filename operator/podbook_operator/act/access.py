@@ -24,7 +24,7 @@ MAX_OBJECT_BYTES = 1024**3
 class Signer(Protocol):
     """What can sign access to the bucket; :class:`podbook_core.store.s3.S3Store` does.
 
-    Signing talks to nobody, unless the signer's own credentials are renewed from time to time: then whoever hands those out may be asked.
+    Signing makes no request, unless the signer's own credentials are renewed from time to time: then their issuer may be asked.
     """
 
     @property

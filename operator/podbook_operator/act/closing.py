@@ -102,7 +102,7 @@ class Closer:
         try:
             await self._cluster.delete_secret(secret_name(execution.uid))
         except RefusedError as error:
-            # Somebody's policy. The end is not kept back for it, and the Secret goes with the execution.
+            # A policy of the cluster. The end does not wait for it, and the Secret is deleted with the execution.
             _LOGGER.warning("its Secret cannot be deleted: %s", error, extra={"execution": execution.name})
 
     async def _recordable(self, execution: NotebookExecution, *, live: bool = False) -> NotebookExecution:

@@ -178,7 +178,7 @@ def quantity(text: str) -> int:
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", text)
     if match is None or match[2] not in _UNITS:
-        raise ValueError(f"{text!r} is no quantity such as 2Gi or 500M")
+        raise ValueError(f"{text!r} must be a quantity such as 2Gi or 500M")
     return int(float(match[1]) * _UNITS[match[2]])
 
 

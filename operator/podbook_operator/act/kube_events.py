@@ -88,7 +88,7 @@ class EventRecorder:
         self._queue.put_nowait(build_event(execution, status, now=now, suffix=f"{self._newest:x}"))
 
     async def run(self) -> None:
-        """Send, for ever."""
+        """Send until cancelled."""
         while True:
             body = await self._queue.get()
             try:

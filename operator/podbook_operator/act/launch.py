@@ -95,7 +95,7 @@ class Launcher:
         return Launch(execution.uid, build_secret(execution.metadata, task.to_json()), job, signed)
 
     async def create(self, launch: Launch) -> Mapping[str, Any] | End:
-        """Create both; repeatable. Returns the Job as the API server has it, or why the cluster will not have it."""
+        """Create both; repeatable. Returns the Job as the API server has it, or why the cluster rejects it."""
         try:
             await self._cluster.apply_secret(launch.secret)
             self._note(launch.uid, launch.signed)
@@ -124,7 +124,7 @@ class Launcher:
             # Never created here: the Secret of an execution that has ended meanwhile is gone for good.
             await self._cluster.replace_secret(build_secret(execution.metadata, task.to_json()))
         except NotFoundError:
-            return "its Secret is gone"
+            return "its Secret no longer exists"
         self._note(execution.uid, signed)
         return None
 
@@ -167,5 +167,5 @@ class Launcher:
             # Created before and not seen yet: the name is the lock, the owner is the proof.
             found = await self._cluster.get_job(body["metadata"]["name"])
         if job_from_object(found).owner_uid != body["metadata"]["ownerReferences"][0]["uid"]:
-            raise RefusedError(409, f"there is another Job named {body['metadata']['name']}")
+            raise RefusedError(409, f"another Job exists with the name {body['metadata']['name']}")
         return found

@@ -1,6 +1,6 @@
 """Carries decisions out: look at one execution, decide, act, look again, until there is nothing to do but wait.
 
-Every action is idempotent and may be interrupted anywhere: whoever comes next finds the facts and goes on. Order matters in two places:
+Every action is idempotent and may be interrupted anywhere: the next reconciliation finds the facts and continues. Order matters in two places:
 Secret before Job, because the pod mounts it; and at the end, see :mod:`podbook_operator.act.closing`.
 """
 
@@ -136,7 +136,7 @@ class Reconciler:
                     self._memories.pop(entry.uid, None)
                 return None if decision.until is None else max(0.05, (decision.until - self._clock()).total_seconds())
             confirmed = confirmed or isinstance(decision, Confirm)
-        _LOGGER.error("no end of decisions in sight; looking again later", extra={"execution": name})
+        _LOGGER.error("too many decisions in one reconciliation; requeued", extra={"execution": name})
         return 10.0
 
     def forget(self, uid: str) -> None:
@@ -211,7 +211,7 @@ class Reconciler:
                 memory.progress_read = self._clock()
                 await self._progress(execution, attempt)
             case StopJob(job_uid, why):
-                self._status.log(execution, f"the Job is deleted: {why}")
+                self._status.log(execution, f"the Job is being deleted: {why}")
                 await self._stop_job(execution, job_uid)
             case Finish():
                 await self._closer.finish(execution, decision, memory.manifests.get(decision.attempt or ""))
@@ -228,15 +228,15 @@ class Reconciler:
         try:
             answer = await self._storage.accept(whole.spec, self._profiles)
         except StoreUnavailableError as error:
-            await self._advance(execution, Change(Reason.PENDING, "the object store cannot be reached; it is tried again"))
+            await self._advance(execution, Change(Reason.PENDING, "the object store cannot be reached; retrying"))
             raise StoreUnavailableError(str(error)) from error
         except ValidationBusyError:
-            await self._advance(execution, Change(Reason.PENDING, "its parameters wait to be checked; it is tried again"))
+            await self._advance(execution, Change(Reason.PENDING, "its parameters are waiting to be validated; retrying"))
             raise
         if isinstance(answer, Refused):
             await self._closer.finish(execution, Finish(End(answer.reason, answer.message), None))
         elif answer.profile.image is None:
-            end = End(Reason.CONFIGURATION_ERROR, f"profile {answer.resolved.profile} names no image, and there is no default one")
+            end = End(Reason.CONFIGURATION_ERROR, f"profile {answer.resolved.profile} has no image, and there is no default image")
             await self._closer.finish(execution, Finish(end, None))
         else:
             await self._advance(execution, Change(Reason.QUEUED, "waiting for a free slot", resolved=answer.resolved))

@@ -1,4 +1,4 @@
-"""Tells of a new status: the API server first, then whoever reads Events, metrics and logs."""
+"""Reports a new status: to the API server first, then in Events, metrics and logs."""
 
 import logging
 import time
@@ -40,7 +40,7 @@ class StatusWriter:
         """Write a status that follows from the execution as it was read, and tell of it; nothing happens when nothing changed.
 
         Raises:
-            ConflictError: the end of an execution that somebody changed since it was read.
+            ConflictError: the end of an execution that was changed since it was read.
             ClusterError: it was not written.
         """
         before = execution.status
@@ -49,7 +49,7 @@ class StatusWriter:
             return
         body: dict[str, Any] = {"status": patch}
         if terminal:
-            # An end is told once: whoever changed the object meanwhile (a cancel, another operator) makes us look again.
+            # An end is reported once: if the object changed meanwhile (a cancel, another operator), reconcile again.
             body["metadata"] = {"resourceVersion": execution.metadata.resource_version}
         self._facts.put_execution(await self._cluster.patch_status(execution.name, body))
         if status.attempts > max(before.attempts, 1):

@@ -64,6 +64,6 @@ class Storage:
         """Commit the end of an execution; the record that counts may be an earlier one."""
         record = await self._threads.run(self._records.commit, execution, manifest)
         entries = self._records.entries(record).items()
-        # At once, because whoever waits for the end waits for the slowest of them, not for their sum.
+        # At once, because the end then waits for the slowest of them, not for their sum.
         await self._threads.gather([partial(self._records.write_entry, key, data) for key, data in entries])
         return record

@@ -1,4 +1,4 @@
-"""A worker: takes one execution after the other from the queue, has it looked at, and puts it off where that fails."""
+"""A worker: takes one execution after the other from the queue, has it reconciled, and requeues it if that fails."""
 
 import logging
 from typing import Protocol
@@ -37,14 +37,14 @@ class Worker:
         self._queue, self._facts, self._visitor, self._metrics = queue, facts, visitor, metrics
 
     async def run(self) -> None:
-        """For ever."""
+        """Work until cancelled."""
         while True:
             await self.step()
 
     async def step(self) -> None:
         """Wait for an execution that is due, and look at it."""
         key = await self._queue.get()
-        # One that was put off has given its place back, and stands in line again.
+        # One that was requeued has given its place back, and stands in line again.
         self._facts.return_to_line(key)
         self._grant(at_work=key)
         try:
@@ -57,7 +57,7 @@ class Worker:
             # Its Job may exist although the answer was lost, so it keeps its place.
             self._put_off(key, error)
         except Exception as error:
-            _LOGGER.exception("an unexpected error; it is tried again", extra={"execution": key})
+            _LOGGER.exception("unexpected error; requeued", extra={"execution": key})
             # What is wrong with one execution must not keep a place from the others until its queue time-out.
             self._facts.places.give_back(key)
             self._put_off(key, error)
@@ -74,4 +74,4 @@ class Worker:
         wait = error.retry_after if isinstance(error, ClusterUnavailableError) and error.retry_after else 0.0
         seconds = self._queue.retry(key, wait)
         self._metrics.errors.labels(type(error).__name__).inc()
-        _LOGGER.warning("put off for %.0f s: %s", seconds, error, extra={"execution": key, "cause": type(error).__name__})
+        _LOGGER.warning("requeued for %.0f s: %s", seconds, error, extra={"execution": key, "cause": type(error).__name__})

@@ -34,7 +34,7 @@ def judge_pod(now: Situation, pod: PodFacts, attempts: int) -> End | Again:
     if pod.status_reason == "DeadlineExceeded" and undecided and not cancel:
         if pod.started_at is None and not pod.terminated:
             return End(Reason.START_TIMED_OUT, "its pod did not start before the pod's deadline")
-        return End(Reason.TIMED_OUT, "the pod's deadline ended it; the runner had not kept its own")
+        return End(Reason.TIMED_OUT, "the pod's deadline ended it; the runner had exceeded its own")
     said = termination_message(pod.message)
     return judge(
         AttemptEnd(
@@ -51,11 +51,11 @@ def judge_pod(now: Situation, pod: PodFacts, attempts: int) -> End | Again:
 
 
 def judge_vanished(now: Situation, *, active: bool) -> Finish | Again | None:
-    """What attempts say whose pods are gone: nobody saw their exit codes, so their manifests alone speak."""
+    """What attempts report whose pods no longer exist: their exit codes were not observed, so only their manifests count."""
     present = {pod.uid for pod in now.pods}
     again: Again | None = None
     total = attempts_begun(now.execution.status, now.pods)
-    # Nobody knows which attempt of how many it was. While the Job goes on, the Job has decided that it was not the last one.
+    # It is unknown which attempt of how many it was. While the Job goes on, the Job has decided that it was not the last one.
     going_on = active or (now.job is not None and not now.job.finished and total < ATTEMPTS_LIMIT)
     for attempt, manifest in now.manifests.items():
         if attempt in present or manifest is None:
@@ -73,9 +73,9 @@ def judge_vanished(now: Situation, *, active: bool) -> Finish | Again | None:
             return Finish(verdict, attempt)
         again = verdict
     if now.attempts_read_for is not None and again is None:
-        again = Again(Reason.EVICTED, "its pod was taken away")
+        again = Again(Reason.EVICTED, "its pod was removed")
         if total >= ATTEMPTS_LIMIT and not active and not now.execution.spec.cancel:
-            return Finish(End(Reason.EVICTED, f"its pod was taken away {total} times"), None)
+            return Finish(End(Reason.EVICTED, f"its pod was removed {total} times"), None)
     return again
 
 

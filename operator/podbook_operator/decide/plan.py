@@ -103,7 +103,7 @@ def _under_way(now: Situation, policy: Policy) -> Decision:
     if now.execution.spec.cancel:
         return _cancelling(now, active)
     if lost is not None:
-        return Finish(End(Reason.EVICTED, "its node stopped answering"), lost.uid)
+        return Finish(End(Reason.EVICTED, "its node stopped responding"), lost.uid)
     if job is not None and job.finished and not active:
         return _after_the_job(now, job, again)
     if active:
@@ -116,7 +116,7 @@ def _ended(now: Situation, end: End, pod: PodFacts) -> Decision:
     # A pod that was told to go and still ends well is counted as a failure by some Job controllers, which then start another one
     # (kubernetes#115688). So the Job is stopped before the success is told, not after.
     if end.reason is Reason.SUCCEEDED and pod.disrupted and now.job is not None and not now.job.finished and not now.job.deleting:
-        return StopJob(now.job.uid, "a pod that was told to go had already succeeded")
+        return StopJob(now.job.uid, "a pod that was told to terminate had already succeeded")
     seen = now.execution.status.start_time is not None
     attempt = pod.uid if now.manifests.get(pod.uid) is not None else None
     return Finish(end, attempt, None if seen else pod.started_at, None if seen else pod.finished_at)
@@ -155,7 +155,7 @@ def _after_the_job(now: Situation, job: JobFacts, again: Again | None) -> Decisi
     seen = now.execution.status.pod_name or ""
     if now.attempts_read_for != seen:
         return ReadAttempts(seen)
-    return Finish(End(Reason.RUNNER_CRASHED, job.failed or "its pod is gone and has left no result"), last_manifest(now))
+    return Finish(End(Reason.RUNNER_CRASHED, job.failed or "its pod no longer exists and left no result"), last_manifest(now))
 
 
 def _without_pod(now: Situation, job: JobFacts, again: Again | None) -> Decision:
@@ -164,9 +164,9 @@ def _without_pod(now: Situation, job: JobFacts, again: Again | None) -> Decision
     if job.suspended:
         deadline = queue_deadline(now.execution)
         if deadline <= now.now:
-            return Finish(End(Reason.QUEUE_TIMED_OUT, "its Job was not let out of the queue in time"), None)
+            return Finish(End(Reason.QUEUE_TIMED_OUT, "its Job was not admitted from the cluster's queue in time"), None)
         return _told(
-            now, Change(Reason.QUEUED, "its Job waits in the cluster's queue", job_name=job.name, job_uid=job.uid), deadline
+            now, Change(Reason.QUEUED, "its Job is waiting in the cluster's queue", job_name=job.name, job_uid=job.uid), deadline
         )
     # By the API server's and the operator's clocks, never by a node's.
     since = max([job.start_time or job.created, *(pod.created for pod in now.pods), *filter(None, [now.attempt_over])])
@@ -181,8 +181,8 @@ def _without_pod(now: Situation, job: JobFacts, again: Again | None) -> Decision
             return Finish(End(Reason.POD_REJECTED, why), last_manifest(now))
         if again is not None:
             return Finish(End(again.reason, again.message), last_manifest(now))
-        return Finish(End(Reason.POD_REJECTED, "no pod was created for its Job, and the cluster does not say why"), None)
-    message = why or (f"another attempt follows: {again.message}" if again is not None else "its Job waits for its pod")
+        return Finish(End(Reason.POD_REJECTED, "no pod was created for its Job, for no reported reason"), None)
+    message = why or (f"another attempt follows: {again.message}" if again is not None else "its Job is waiting for its pod")
     return _told(now, Change(Reason.SCHEDULED, message, job_name=job.name, job_uid=job.uid), ask or deadline)
 
 
@@ -210,7 +210,7 @@ def _attempt(now: Situation, policy: Policy, pod: PodFacts) -> Decision:
         )
         overdue = pod.created + timedelta(seconds=allowed) + _STOP
         if overdue <= now.now:
-            return Finish(End(Reason.TIMED_OUT, "its pod outlived every deadline"), None)
+            return Finish(End(Reason.TIMED_OUT, "its pod exceeded every deadline"), None)
         fresh = execution.status.pod_name != pod.name or execution.status.reason not in (Reason.RUNNING, Reason.PUBLISHING)
         if fresh:
             return Update(Change(Reason.RUNNING, start_time=now.now, **known))  # type: ignore[arg-type] # names and types are above

@@ -17,10 +17,10 @@ _SHOWN = 5
 def refusal(error: ValidationError) -> End:
     """The end that says so. No value of the document is repeated."""
     errors = error.errors(include_input=False)
-    # What the schema cannot say about parameters is their author's to mend; anything else says that definition and program differ.
+    # What the schema cannot express about parameters is for their author to fix; anything else says that definition and program differ.
     parameters = all(item["loc"][:2] == ("spec", "parameters") for item in errors)
     reason = Reason.INVALID_PARAMETERS if parameters else Reason.CONFIGURATION_ERROR
-    return End(reason, "this operator does not understand the resource: " + problems(error, most=_SHOWN, separator="."))
+    return End(reason, "this operator cannot read the resource: " + problems(error, most=_SHOWN, separator="."))
 
 
 def understood(document: bytes, error: ValidationError) -> NotebookExecution | None:
@@ -31,7 +31,7 @@ def understood(document: bytes, error: ValidationError) -> NotebookExecution | N
         error: what is wrong with it.
 
     Returns:
-        None when what is left is no execution: not even its notebook is known.
+        None when what is left is not an execution: not even its notebook is known.
     """
     raw = json.loads(document)
     for item in error.errors(include_input=False):

@@ -68,14 +68,14 @@ class PodFacts:
     created: datetime
     phase: str
     deletion: datetime | None
-    """When it was to be gone (deletion time and grace), None when nobody asked."""
+    """When it was to be gone (deletion time and grace), None when it is not being deleted."""
     disrupted: bool
     """It was ended from outside: DisruptionTarget, a deletion, an eviction, a node that refused it."""
     status_reason: str
     """``status.reason``, e.g. Evicted or DeadlineExceeded."""
     status_message: str
     unschedulable: str | None
-    """Why no node takes it, None when one did or it is not known yet."""
+    """Why no node can run it, None when one did or it is not known yet."""
     scheduled: bool
     waiting: tuple[str, str] | None
     """Reason and message of the waiting container."""
@@ -163,7 +163,7 @@ def pod_from_object(body: Mapping[str, Any]) -> PodFacts:
         disrupted=deletion is not None or disruption.get("status") == "True" or reason in _DISRUPTIONS or refused,
         status_reason=reason,
         status_message=clip(status.get("message") or disruption.get("message") or "", _TEXT),
-        unschedulable=clip(scheduled.get("message") or "no node takes it", _TEXT)
+        unschedulable=clip(scheduled.get("message") or "no node can run it", _TEXT)
         if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
         else None,
         scheduled=scheduled.get("status") == "True",
@@ -180,7 +180,7 @@ def pod_from_object(body: Mapping[str, Any]) -> PodFacts:
 def waiting_state(pod: PodFacts) -> Waiting:
     """Why a pod that has not begun waits, most precise cause first."""
     if pod.unschedulable is not None:
-        return Waiting(Reason.SCHEDULED, f"no node takes its pod: {pod.unschedulable}", Reason.UNSCHEDULABLE)
+        return Waiting(Reason.SCHEDULED, f"no node can run its pod: {pod.unschedulable}", Reason.UNSCHEDULABLE)
     reason, message = pod.waiting or ("", "")
     text = f"{reason}: {message}" if message else reason
     if reason in _PULLING:
@@ -191,7 +191,7 @@ def waiting_state(pod: PodFacts) -> Waiting:
         return Waiting(Reason.STARTING, f"the container cannot be created: {text}", Reason.CONFIGURATION_ERROR, misconfigured=True)
     if pod.scheduled:
         return Waiting(Reason.STARTING, "its container is starting", Reason.START_TIMED_OUT)
-    return Waiting(Reason.SCHEDULED, "its pod is being placed", Reason.START_TIMED_OUT)
+    return Waiting(Reason.SCHEDULED, "its pod is being scheduled", Reason.START_TIMED_OUT)
 
 
 def rejection_from_events(events: Iterable[Mapping[str, Any]], since: datetime) -> str:

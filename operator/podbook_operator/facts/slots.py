@@ -38,13 +38,13 @@ class _Line:
         free = self.limit - len(self.holding)
         if free <= 0 or not self.waiting:
             return []
-        # Of one submitter no more can be next than there are places, so nobody looks at the rest.
+        # Of one submitter no more can be next than there are places, so the rest is ignored.
         foremost = [item for queue in self.waiting.values() for item in queue[:free]]
         return next_to_start(foremost, list(self.holding.values()), self.limit)
 
 
 class Places:
-    """Who waits, who was granted a place, and who holds one by a Job. Nobody is two of these.
+    """Who waits, who was granted a place, and who holds one by a Job. No execution is two of these.
 
     Args:
         limit: how many executions of one profile may have a Job at a time.

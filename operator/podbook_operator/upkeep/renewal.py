@@ -1,7 +1,7 @@
 """Signed access ends with the credentials that signed it. Where those are temporary, it is signed again in time, for every run that is on.
 
 What was signed when is known to this process only, so the first thing a restarted operator does is to sign everything again. One
-request reads an execution and one replaces its Secret, about once in the life of a set of credentials; between that nobody is asked.
+request reads an execution and one replaces its Secret, about once in the life of a set of credentials; between that nothing is requested.
 """
 
 import asyncio
@@ -63,16 +63,16 @@ class Renewal:
         self._threads = Threads(1, name="credentials")
 
     async def run(self) -> None:
-        """Renew, for ever. Begin when everything that exists is known."""
+        """Renew until cancelled. Begins when everything that exists is known."""
         while True:
             try:
                 renewed = await self.renew()
                 if renewed:
-                    _LOGGER.info("signed the access of %d runs again", renewed)
+                    _LOGGER.info("renewed the signed access of %d runs", renewed)
             except (StoreError, ClusterError) as error:
-                _LOGGER.warning("signing access again is put off for a minute: %s", error)
+                _LOGGER.warning("renewal of signed access is postponed for a minute: %s", error)
             except Exception:
-                _LOGGER.exception("signing access again failed, it is tried again in a minute")
+                _LOGGER.exception("renewal of signed access failed, retrying in a minute")
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def renew(self) -> int:
@@ -104,12 +104,12 @@ class Renewal:
         except (StoreUnavailableError, ClusterUnavailableError):
             raise  # the next one would wait for the same
         except Exception:
-            # One that cannot be renewed keeps nobody else from it.
-            _LOGGER.exception("its access could not be signed again; tried again in a minute", extra={"execution": entry.name})
+            # One that cannot be renewed does not stop the others.
+            _LOGGER.exception("its signed access could not be renewed; retrying in a minute", extra={"execution": entry.name})
             return False
         if problem is None:
             return True
         # Nothing will change that; it is said once for each set of credentials.
         self._launcher.signed[entry.uid] = Signed(self._clock(), end)
-        _LOGGER.warning("its access cannot be signed again: %s", problem, extra={"execution": entry.name})
+        _LOGGER.warning("its signed access cannot be renewed: %s", problem, extra={"execution": entry.name})
         return False

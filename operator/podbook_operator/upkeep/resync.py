@@ -1,6 +1,6 @@
 """Compares what is known with what is there, every few minutes: what a watch did not tell is corrected here.
 
-The one thing known to be lost is the end of objects: where a watch was away for too long, what is listed anew says what is there and not
+The one thing known to be lost is the end of objects: where a watch was away for too long, a new list says what is there and not
 what has gone meanwhile.
 """
 
@@ -35,13 +35,13 @@ class Resync:
         self._cluster, self._facts, self._queue, self._gone, self._seconds = cluster, facts, queue, gone, seconds
 
     async def run(self) -> None:
-        """Compare, for ever. Begin when everything that exists is known."""
+        """Compare until cancelled. Begins when everything that exists is known."""
         while True:
             await asyncio.sleep(self._seconds * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
             try:
                 await self.compare()
             except ClusterError as error:
-                _LOGGER.warning("the resync is put off: %s", error)
+                _LOGGER.warning("the resync is postponed: %s", error)
 
     async def compare(self) -> None:
         """Compare once.
@@ -49,7 +49,7 @@ class Resync:
         Only what was known before a list was asked for, and is not in it, is gone: what came after may be missing for being too new.
 
         Raises:
-            ClusterError: a list cannot be had; nothing was changed.
+            ClusterError: a list is not available; nothing was changed.
         """
         facts = self._facts
         objects, known = facts.object_uids(), {entry.uid for entry in facts.entries.values()}
@@ -57,7 +57,7 @@ class Resync:
         objects -= await self._cluster.pod_uids(OURS)
         listed = await self._cluster.list_executions()
         if objects:
-            _LOGGER.info("%d Jobs and pods are gone, and no watch had told", len(objects))
+            _LOGGER.info("%d Jobs and pods no longer exist, and no watch reported it", len(objects))
             facts.drop_objects(objects)
         present = set()
         for body in listed:

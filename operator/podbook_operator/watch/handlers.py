@@ -48,7 +48,7 @@ def register(
 
     @kopf.index(*_EXECUTIONS, registry=registry, id="executions")
     async def learn_execution(body: kopf.Body, **_: Any) -> None:
-        if not facts.knows(body):  # an echo of the operator's own write is no news
+        if not facts.knows(body):  # an echo of the operator's own write changes nothing
             wake(facts.put_execution(body).name)
 
     @kopf.index(*_JOBS, registry=registry, id="jobs")

@@ -56,7 +56,7 @@ class Health:
         watching = live_watchers(self._watched, tasks)
         missing = [kind for kind in self._watched if kind not in watching]
         if missing and self._clock() - self._started > self._grace:
-            found.append(f"nothing watches {', '.join(missing)}")
+            found.append(f"no watch is running for {', '.join(missing)}")
         if self._oldest() > _STUCK:
             found.append(f"an execution has been due for {self._oldest():.0f} s")
         return found

@@ -55,7 +55,7 @@ class _NoProgress(kopf.ProgressStorage):
 def kopf_settings() -> kopf.OperatorSettings:
     """Kopf's settings."""
     settings = kopf.OperatorSettings()
-    # Without both time-outs a watch can go silent and nobody notices (kopf#585, kopf#957).
+    # Without both time-outs a watch can go silent unnoticed (kopf#585, kopf#957).
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 260
     settings.watching.connect_timeout = 10
@@ -63,7 +63,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.label_selectors["", "v1", "pods"] = OURS
     settings.networking.request_timeout = 30
     # An API server that is away is asked for five minutes, and never long after its return. Then the watch ends, and with it the process:
-    # one that is refused for good must not look well for ever.
+    # one that is refused for good must not look healthy forever.
     settings.networking.error_backoffs = (1, 1, 2, 3, 5, *(10,) * 29)
     settings.networking.enforce_retry_after = True
     settings.posting.enabled = False

@@ -1,4 +1,4 @@
-"""How kopf talks to the API server: as whoever this program is, and so that no object can end a watch of all of them.
+"""How kopf talks to the API server: with this program's own identity, and so that no object can end a watch of all of them.
 
 Kopf parses what it receives by itself, and an object that this Python cannot parse, because it is nested thousands of levels deep, would
 end the watch, again after every restart. So what is that deep is cut off before kopf sees it.
@@ -54,7 +54,7 @@ class _Response(aiohttp.ClientResponse):
 
 @dataclass(frozen=True, kw_only=True)
 class _Connection(kopf.AiohttpSession):
-    """A login with its own session. Kopf compares logins, to give up one that was refused instead of trying it for ever."""
+    """A login with its own session. Kopf compares logins, to give up one that was refused instead of trying it forever."""
 
     login: kopf.ConnectionInfo = field(repr=False)
     aiohttp_session: aiohttp.ClientSession = field(repr=False, compare=False)

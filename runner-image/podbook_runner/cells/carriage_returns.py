@@ -3,7 +3,7 @@
 __all__ = ["as_shown", "unfinished", "written_over"]
 
 _WRITABLE = 64 * 1024
-"""A longer line is no progress bar; writing it over again and again would take quadratic time."""
+"""A longer line is not a progress bar; writing it over again and again would take quadratic time."""
 
 
 def written_over(line: str) -> str:

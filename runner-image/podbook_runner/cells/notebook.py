@@ -1,4 +1,4 @@
-"""The notebook as a document: checked before it runs, made presentable afterwards. Pure, but for a file that is rewritten."""
+"""The notebook as a document: checked before it runs, made presentable afterwards. Pure, except for a file that is rewritten."""
 
 import codecs
 import json
@@ -121,13 +121,13 @@ def _shrink(notebook: dict[str, Any], excess: int) -> int:
 
 def _encode(notebook: dict[str, Any], redactor: Redactor) -> bytes:
     text = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True)
-    # Lone surrogates, which JSON escapes can spell, are no UTF-8.
+    # Lone surrogates, which JSON escapes can spell, are not UTF-8.
     return redactor.text(text).encode(errors="replace") + b"\n"
 
 
 def _close(merged: list[Any], pieces: list[str]) -> None:
     if pieces:
-        # A progress bar writes its line anew a thousand times; a reader wants the last state.
+        # A progress bar rewrites its line a thousand times; a reader wants the last state.
         merged[-1]["text"] = as_shown("".join(pieces))
         pieces.clear()
 

@@ -71,7 +71,7 @@ def parse_output(text: str | None, limit: int) -> tuple[Any, bytes]:
     if len(encoded) > limit:
         raise AttemptError(
             Reason.INVALID_OUTPUT,
-            f"the saved output has {len(encoded)} bytes, at most {limit} are allowed; "
+            f"the saved output has {len(encoded)} bytes; at most {limit} are allowed; "
             "write large results to a file in $PODBOOK_OUTPUT_DIR",
         )
     return value, encoded

@@ -24,7 +24,7 @@ Progress = tuple[int, int, int | None]
 class Reporter:
     """Stores ``progress.json`` on change, at most once a second, and ``log.txt`` every five seconds while it changes.
 
-    Failures are no news: the same files are stored again, and a store that stays away shows at the end.
+    Failures are ignored: the same files are stored again, and a store that stays away shows at the end.
 
     Args:
         open_publisher: makes a publisher of the reporter's own.

@@ -30,7 +30,7 @@ class Artifact:
 
 
 def find_artifacts(folder: Path, *, max_files: int, max_bytes: int) -> tuple[list[Artifact], list[str]]:
-    """The files to publish, and a line for each thing that is left out because it is no regular file.
+    """The files to publish, and a line for each thing that is left out because it is not a regular file.
 
     Raises:
         AttemptError: ``InvalidOutput``: there are too many files, they are too large together, or a name cannot be published.
@@ -41,7 +41,7 @@ def find_artifacts(folder: Path, *, max_files: int, max_bytes: int) -> tuple[lis
     for path, status in _entries(folder):
         relative = path.relative_to(folder).as_posix()
         if not stat.S_ISREG(status.st_mode):
-            skipped.append(f"{relative!r} is no regular file and was not published")
+            skipped.append(f"{relative!r} is not a regular file and was not published")
             continue
         name = FILES_FOLDER + relative
         if len(name) > _LONGEST_NAME or not _PLAIN.match(name) or not _is_unicode(name):
@@ -52,7 +52,7 @@ def find_artifacts(folder: Path, *, max_files: int, max_bytes: int) -> tuple[lis
         if len(found) > max_files or names > _LONGEST_NAMES:
             raise _invalid(f"the notebook wrote more than {max_files} output files; pack them into one archive")
         if size > max_bytes:
-            raise _invalid(f"the notebook's output files have more than {max_bytes} bytes together; write less")
+            raise _invalid(f"the notebook's output files have more than {max_bytes} bytes in total; write less")
     return found, skipped
 
 

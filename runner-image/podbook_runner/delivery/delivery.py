@@ -5,7 +5,7 @@ killed: it stores notebook, output and log, then a first manifest, then HTML and
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ from podbook_core.execution.manifest import MAX_MESSAGE, CellError, OutputCheck,
 from podbook_core.execution.progress import progress_json
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.task import Task
-from podbook_core.http_notebook.plan import accept_of, cell_runs, hide_request
 from podbook_core.http_notebook.response import HttpAnswer, answer_document, answer_of
+from podbook_core.notebook.request_plan import accept_of, cell_runs
 from podbook_core.store import keys
 from podbook_runner.cells import notebook as document
 from podbook_runner.cells.log import RunLog
@@ -23,21 +23,18 @@ from podbook_runner.cells.output import parse_output
 from podbook_runner.delivery.artifacts import find_artifacts
 from podbook_runner.delivery.results import Results
 from podbook_runner.html.client import Renderer, RenderError
-from podbook_runner.kernel.process import Kernel
 from podbook_runner.limits.stop import Stop
 from podbook_runner.outcome import AttemptError, Outcome, clip
 from podbook_runner.transfer.redact import Redactor
 
 if TYPE_CHECKING:
-    from podbook_runner.cells.state import Execution
-    from podbook_runner.children import Child
+    from podbook_runner.cells.plan_run import PlanRun
+    from podbook_runner.worker import Worker
 
 __all__ = ["Delivery", "PublishDeadline", "outcome_without"]
 
 _GRACE_SECONDS = 25.0
 """A pod is killed 30 s after SIGTERM; what is not stored by then is lost."""
-_EXIT_SECONDS = 3.0
-"""How long the kernel may take for its exit handlers."""
 _RENDER_SECONDS = 120.0
 _MANIFEST_SECONDS = 1.0
 """Left for the manifest when everything else has used its time."""
@@ -78,10 +75,8 @@ class Delivery:
         outputs: ``$PODBOOK_OUTPUT_DIR``.
         schema: what the contract says of the output; None for anything.
         request: what the HTTP request says that the cells answer; None where the whole notebook ran.
-        execution: the run of the cells, if it came to that.
-        kernel: the kernel, if it was started.
-        renderer: makes the HTML; None where none is wanted.
-        validator: checks the output; None where no contract can ask for it.
+        cells: the run of the cells, if it came to that.
+        worker: with kernel, renderer and validator, if it was started.
     """
 
     task: Task
@@ -93,13 +88,8 @@ class Delivery:
     outputs: Path
     schema: Any
     request: str | None
-    execution: "Execution | None"
-    kernel: Kernel | None
-    renderer: Renderer | None
-    validator: "Child | None"
-
-    def __post_init__(self) -> None:
-        self._answer: tuple[bytes, bytes] | None = None
+    cells: "PlanRun | None"
+    worker: "Worker | None"
 
     def run(self, outcome: Outcome) -> Outcome:
         """Store everything.
@@ -114,7 +104,7 @@ class Delivery:
             AttemptError: ``StorageFailed``: no manifest could be stored.
         """
         notebook, outcome = self._notebook(outcome)
-        renderer = self.renderer if notebook is not None and self.execution is not None else None
+        renderer = None if notebook is None or self.cells is None or self.worker is None else self.worker.renderer
         if renderer is not None and notebook is not None:
             pages = self._pages()
             renderer.request(
@@ -123,9 +113,9 @@ class Delivery:
         if notebook is not None:
             self.results.notebook(notebook)
         outcome = self._store_output(outcome)
-        if self._answer is not None:
-            self.results.response(*self._answer)
-        progress = None if self.execution is None else self.execution.progress()
+        if self.request is not None and self.cells is not None:
+            self.results.response(*self._http_answer(self.cells, self.request))
+        progress = None if self.cells is None else self.cells.progress()
         if progress is not None:
             self.results.progress(progress_json(*progress))
         cells = (0, 0) if progress is None else progress[:2]
@@ -147,14 +137,10 @@ class Delivery:
 
     def _notebook(self, outcome: Outcome) -> tuple[Path | None, Outcome]:
         """The notebook to publish: as executed, or as it was fetched when no cell was reached."""
-        if self.execution is None or self.execution.notebook is None:
+        if self.cells is None:
             return (self.source if self.source.exists() else None), outcome
         executed, limit = Path(keys.NOTEBOOK_FILE), self.task.max_notebook_bytes
-        if self.task.request is not None:
-            # Taken before the outputs are made presentable, and before REQUEST is hidden.
-            self._answer = self._http_answer(self.execution.notebook["cells"])
-            hide_request(self.execution.notebook["cells"], self.task.request.method, self.task.request.path)
-        data, removed = document.executed_bytes(self.execution.notebook, self.redactor, limit)
+        data, removed = document.executed_bytes(self.cells.notebook, self.redactor, limit)
         _write(executed, data)
         if removed and outcome.succeeded:
             message = (
@@ -163,11 +149,13 @@ class Delivery:
             outcome = Outcome(Reason.CELL_FAILED, message, CellError(None, "OutputLimitExceeded", message))
         return executed, outcome
 
-    def _http_answer(self, cells: Sequence[dict[str, Any]]) -> tuple[bytes, bytes]:
+    def _http_answer(self, cells: "PlanRun", request: str) -> tuple[bytes, bytes]:
         """The answer to the request: its document, and its body."""
-        answer = answer_of(*cell_runs(cells), accept=accept_of(self.request or ""))
-        if len(answer.body) > self.task.max_output_bytes:
-            problem = f"Error ResponseTooLarge: the response has {len(answer.body)} bytes, at most {self.task.max_output_bytes} are allowed \n"
+        runs = cell_runs((item.step.role, item.outputs) for item in cells.outputs())
+        answer = answer_of(*runs, accept=accept_of(request))
+        limit = self.task.max_output_bytes
+        if len(answer.body) > limit:
+            problem = f"Error ResponseTooLarge: the response has {len(answer.body)} bytes, at most {limit} are allowed \n"
             answer = HttpAnswer(500, {"Content-Type": "text/plain"}, problem.encode())
         for name in answer.dropped:
             self.log.line(f"the response's header {name} was left out: a notebook cannot set it here")
@@ -184,7 +172,7 @@ class Delivery:
 
     def _store_output(self, outcome: Outcome) -> Outcome:
         """Store what ``save_output`` said, also that of a failed run; only a run that succeeded can break its contract."""
-        text = None if self.execution is None else self.execution.scraps.text
+        text = None if self.cells is None else self.cells.scraps.text
         if text is None and not outcome.succeeded:
             return outcome
         try:
@@ -216,11 +204,11 @@ class Delivery:
         if not saved:
             raise AttemptError(
                 Reason.INVALID_OUTPUT,
-                "the contract promises an output and the notebook saved none: call save_output(value) from podbook in a cell",
+                "the contract requires an output, but the notebook saved none: call save_output(value) from podbook in a cell",
             )
         from podbook_core.schema.validation import ContractValidator, ValidationStalledError, start_worker  # noqa: PLC0415 - only for contracts
 
-        child = self.validator
+        child = None if self.worker is None else self.worker.validator
         process = child if child is not None and child.poll() is None else start_worker()
         with ContractValidator(workers=1, start=lambda: process) as validator:
             try:
@@ -230,13 +218,11 @@ class Delivery:
                 raise AttemptError(Reason.INVALID_OUTPUT, problem) from None
         if violations:
             broken = "; ".join(item.sentence() for item in violations)
-            raise AttemptError(Reason.INVALID_OUTPUT, f"the output breaks the contract: {broken}")
+            raise AttemptError(Reason.INVALID_OUTPUT, f"the output violates the contract: {broken}")
 
     def _store_artifacts(self, outcome: Outcome) -> Outcome:
-        if self.kernel is not None:
-            if outcome.succeeded:
-                self.kernel.wait(_EXIT_SECONDS)
-            self.kernel.kill()
+        if self.worker is not None:
+            self.worker.end_kernel(patient=outcome.succeeded)
         try:
             artifacts, skipped = find_artifacts(self.outputs, max_files=self.task.max_files, max_bytes=self.task.max_files_bytes)
         except AttemptError as error:

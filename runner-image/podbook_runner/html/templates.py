@@ -9,6 +9,8 @@ from pathlib import Path
 from jinja2 import FileSystemBytecodeCache
 from jinja2.bccache import Bucket
 
+from podbook_runner.html.exporter import make_exporter, warm_up
+
 if sys.version_info >= (3, 12):
     from typing import override
 else:
@@ -30,8 +32,6 @@ class CompiledTemplates(FileSystemBytecodeCache):
 
 def main(folder: Path = FOLDER) -> None:
     """Compile what a page needs."""
-    from podbook_runner.html.worker import make_exporter, warm_up  # noqa: PLC0415 - it imports this module
-
     folder.mkdir(parents=True, exist_ok=True)
     warm_up(make_exporter(FileSystemBytecodeCache(str(folder))))
     for file in folder.iterdir():

@@ -68,9 +68,11 @@ def fetch(
                 raise AttemptError(Reason.STORAGE_FAILED, f"{what} could not be fetched from {where}: {error}") from None
             time.sleep(min(0.2 * 2**attempt, _LONGEST_PAUSE))
     if size is not None and received != size:
-        raise AttemptError(Reason.STORAGE_FAILED, f"{what} has {received} bytes where {size} were announced")
+        raise AttemptError(Reason.STORAGE_FAILED, f"{what} has {received} bytes, expected {size}")
     if digest != sha256:
-        raise AttemptError(Reason.STORAGE_FAILED, f"{what} is not what was published: its SHA-256 is {digest}, expected {sha256}")
+        raise AttemptError(
+            Reason.STORAGE_FAILED, f"{what} differs from what was published: its SHA-256 is {digest}, expected {sha256}"
+        )
     part.replace(target)
 
 
@@ -103,7 +105,7 @@ def _chunks(url: str, what: str, missing: Reason) -> Generator[bytes]:
     if parts.scheme in ("http", "https"):
         return _chunks_over_http(parts, what, missing)
     raise AttemptError(
-        Reason.CONFIGURATION_ERROR, f"{what} has an address of scheme {parts.scheme!r}; file, http or https are understood"
+        Reason.CONFIGURATION_ERROR, f"{what} has an address of scheme {parts.scheme!r}; it must be file, http or https"
     )
 
 
@@ -147,7 +149,7 @@ def _check_status(status: int, what: str, missing: Reason) -> None:
     if status == HTTPStatus.FORBIDDEN:
         raise AttemptError(
             Reason.STORAGE_FAILED,
-            f"the store refused to hand out {what} (HTTP 403): its signed access has expired or was not granted",
+            f"the store refused access to {what} (HTTP 403): its signed access has expired or was not granted",
         )
     if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500:
         raise _TransientError(f"HTTP {status}")

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podbook_core.execution.reasons import Reason
-from podbook_core.execution.task import Task
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Workspace", "kernel_environment", "seed_font_cache", "unpack_assets"]
@@ -55,7 +54,7 @@ class Workspace:
             # Without its path: callers read this, and where a server keeps its data is not their business.
             raise AttemptError(
                 Reason.CONFIGURATION_ERROR,
-                f"the working directory cannot be used: {error.strerror or type(error).__name__}; it must be writable and have room",
+                f"the working directory cannot be used: {error.strerror or type(error).__name__}; it must be writable and have free space",
             ) from error
 
     def remove(self) -> None:
@@ -76,13 +75,13 @@ class Workspace:
         return self._short
 
 
-def kernel_environment(environment: Mapping[str, str], workspace: Workspace, task: Task) -> dict[str, str]:
+def kernel_environment(environment: Mapping[str, str], workspace: Workspace, told: Mapping[str, str]) -> dict[str, str]:
     """What the kernel's environment holds: the runner's own, without Podbook's internals, with every writable place inside the workspace.
 
     Args:
         environment: the runner's environment (a profile's secrets are meant for the notebook and stay).
         workspace: the attempt's directories.
-        task: names the execution.
+        told: what the kernel is told besides.
     """
     home = workspace.home
     kept = {name: value for name, value in environment.items() if not name.startswith("PODBOOK_")}
@@ -92,8 +91,6 @@ def kernel_environment(environment: Mapping[str, str], workspace: Workspace, tas
     kept.update(
         PODBOOK_INPUT_DIR=str(workspace.inputs),
         PODBOOK_OUTPUT_DIR=str(workspace.outputs),
-        PODBOOK_EXECUTION=task.execution,
-        PODBOOK_UID=task.uid,
         HOME=str(home),
         IPYTHONDIR=str(home / ".ipython"),
         JUPYTER_CONFIG_DIR=str(home / ".jupyter"),
@@ -107,11 +104,12 @@ def kernel_environment(environment: Mapping[str, str], workspace: Workspace, tas
         # ipykernel ends itself when this process is gone.
         JPY_PARENT_PID=str(os.getpid()),
     )
+    kept.update(told)
     return kept
 
 
 def seed_font_cache(environment: Mapping[str, str], workspace: Workspace) -> None:
-    """Copy matplotlib's font list, if there is one: building it anew takes seconds in every run."""
+    """Copy matplotlib's font list, if there is one: rebuilding it takes seconds in every run."""
     known = environment.get("MPLCONFIGDIR")
     cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/")) / ".cache")
     target = workspace.home / ".config/matplotlib"
@@ -126,7 +124,7 @@ def unpack_assets(archive: Path, target: Path) -> None:
     """Unpack the notebook's assets at their relative paths.
 
     Raises:
-        AttemptError: ``StorageFailed``: it is no tar archive; ``InvalidNotebook``: a member would leave the working directory;
+        AttemptError: ``StorageFailed``: it is not a tar archive; ``InvalidNotebook``: a member would leave the working directory;
             ``ConfigurationError``: there is no room.
     """
     try:
@@ -134,9 +132,11 @@ def unpack_assets(archive: Path, target: Path) -> None:
             for member in tar:
                 _unpack(tar, member, target)
     except tarfile.TarError as error:
-        raise AttemptError(Reason.STORAGE_FAILED, f"the stored assets are no tar archive: {error}") from error
+        raise AttemptError(Reason.STORAGE_FAILED, f"the stored assets are not a tar archive: {error}") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        problem = "the assets name a file that is the folder of another one; rename one of them and publish the notebook again"
+        problem = (
+            "the assets contain a file with the path of another one's folder; rename one of them and publish the notebook again"
+        )
         raise AttemptError(Reason.INVALID_NOTEBOOK, problem) from error
     except OSError as error:
         raise AttemptError(
@@ -151,7 +151,8 @@ def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None
     parts = member.name.split("/")
     if content is None or any(part in ("", ".", "..") for part in parts):
         raise AttemptError(
-            Reason.INVALID_NOTEBOOK, f"the assets hold {member.name[:200]!r}, which is no plain file below the working directory"
+            Reason.INVALID_NOTEBOOK,
+            f"the assets hold {member.name[:200]!r}, which is not a plain file inside the working directory",
         )
     path = target.joinpath(*parts)
     path.parent.mkdir(parents=True, exist_ok=True)

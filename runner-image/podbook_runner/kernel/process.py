@@ -17,7 +17,7 @@ from typing import Any
 
 from podbook_core.execution.reasons import Reason
 from podbook_runner.kernel.spec import KernelSpec
-from podbook_runner.limits.processes import kill_descendants
+from podbook_runner.limits.processes import descendants, kill_descendants
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Kernel"]
@@ -35,13 +35,16 @@ class Kernel:
         runtime: a private folder with a short path, for connection file and sockets.
         cwd: its working directory.
         environment: its environment, complete.
+        alone: whether this process runs nothing but this kernel, so that everything below it, however detached, is the kernel's. In a
+            server with several kernels it is not: there, what has left the kernel's own tree and session is out of reach.
 
     Raises:
         AttemptError: ``ConfigurationError``: its program cannot be started.
     """
 
-    def __init__(self, spec: KernelSpec, runtime: Path, cwd: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, spec: KernelSpec, runtime: Path, cwd: Path, environment: Mapping[str, str], *, alone: bool = True) -> None:
         self.spec = spec
+        self._alone = alone
         self.connection: dict[str, Any] = {
             # Unix sockets in a folder of mode 0700: over TCP every user of the host could reach the kernel.
             "transport": "ipc",
@@ -102,9 +105,26 @@ class Kernel:
         """Never kill this child of the runner, which is none of the notebook's."""
         self._spare.add(pid)
 
-    def own_children(self) -> frozenset[int]:
-        """The runner's other children."""
-        return frozenset(self._spare)
+    def processes(self) -> set[int]:
+        """Process ids of the kernel and everything it started."""
+        if not self._alone:
+            return {self.pid} | descendants(self.pid)
+        found = descendants(os.getpid())
+        for own in self._spare:
+            found -= descendants(own) | {own}
+        return found
+
+    def interrupt(self) -> bool:
+        """Interrupt the cell that runs, as Ctrl-C does; the kernel goes on.
+
+        Returns:
+            False where the kernel has ended, or wants to be interrupted by a message instead.
+        """
+        if self.spec.interrupt_mode != "signal" or not self.is_alive():
+            return False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGINT)
+        return True
 
     def wait(self, seconds: float) -> bool:
         """Wait for the process to end by itself; whether it did."""
@@ -120,11 +140,26 @@ class Kernel:
         return True
 
     def kill(self) -> None:
-        """Kill the kernel and everything it started, however detached."""
+        """Kill the kernel and everything it started."""
+        if not self._alone:
+            # Before the kernel: what loses its parent is no longer found below it.
+            kill_descendants(self.pid, spare=())
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
-        kill_descendants(os.getpid(), spare=self._spare)
+        if self._alone:
+            kill_descendants(os.getpid(), spare=self._spare)
+
+    def close(self) -> None:
+        """Let go of a process that was killed: its descriptors, and its entry in the system's table."""
+        self._process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if self.end_notice is not None:
+            os.close(self.end_notice)
+            self.end_notice = None
 
     def end(self) -> str:
         """How the process ended, in words."""

@@ -48,7 +48,7 @@ _PLAIN_EXITS = (
     " if keep_kernel is None or isinstance(keep_kernel, (bool, int, float, str)) else str(keep_kernel))))"
     "(*(lambda kind: (kind, kind.__call__))(__import__('IPython.core.autocall').core.autocall.ZMQExitAutocall))"
 )
-"""IPython puts the argument of ``exit()`` into its reply as it is; one that JSON cannot say, such as an exception, costs the whole reply,
+"""IPython puts the argument of ``exit()`` into its reply as it is; one that JSON cannot represent, such as an exception, costs the whole reply,
 and the cell never ends. As text it is what ``sys.exit()`` shows."""
 _SET_UP = "".join(f"try:\n    {code}\nexcept Exception:\n    pass\n" for code in (_KEEP_ALL_OUTPUT, _PLAIN_EXITS))
 
@@ -127,9 +127,13 @@ class KernelSession(AsyncKernelClient):  # type: ignore[misc,unused-ignore] # a 
         """Whether the kernel's process runs."""
         return self.kernel.is_alive()
 
+    def count_output(self, received: Callable[[int], None]) -> None:
+        """Tell the size of each message of output, before it is decoded, to this function from now on."""
+        self.iopub_channel.received = received
+
 
 async def open_session(
-    kernel: Kernel, *, seconds: float, largest_message: int, received: Callable[[int], None], lost: Callable[[], None]
+    kernel: Kernel, *, seconds: float, largest_message: int, lost: Callable[[], None]
 ) -> tuple[KernelSession, dict[str, Any]]:
     """Connect to a kernel and wait until it answers and its output arrives.
 
@@ -137,7 +141,6 @@ async def open_session(
         kernel: the process.
         seconds: how long it may take to be ready.
         largest_message: no message larger than this, and some, is taken in.
-        received: called with the size of each message of output, before it is decoded.
         lost: called when the kernel's output was cut off although the kernel lives, which a message too large does.
 
     Returns:
@@ -168,7 +171,6 @@ async def open_session(
         # Left to the garbage collector, a context waits for its sockets without end.
         context.destroy(linger=0)
         raise
-    session.iopub_channel.received = received
     monitor = session.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     session.watcher = asyncio.create_task(_watch_connection(monitor, kernel, lost))
     return session, reply["content"]

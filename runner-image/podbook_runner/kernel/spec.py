@@ -31,6 +31,8 @@ class KernelSpec:
     language: str
     folder: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    interrupt_mode: str = "signal"
+    """How a running cell is interrupted: ``signal`` (SIGINT), or ``message``."""
 
     @property
     def is_ipykernel(self) -> bool:
@@ -106,7 +108,8 @@ def _read_spec(path: Path) -> KernelSpec | None:
         raw = json.loads(path.read_bytes())
         environment = {str(key): os.path.expandvars(str(value)) for key, value in (raw.get("env") or {}).items()}
         argv = tuple(str(word) for word in raw["argv"])
-        return KernelSpec(path.parent.name, argv, str(raw.get("language", "")), path.parent, environment) if argv else None
+        mode = str(raw.get("interrupt_mode") or "signal")
+        return KernelSpec(path.parent.name, argv, str(raw.get("language", "")), path.parent, environment, mode) if argv else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Jupyter, too, ignores broken specifications; the notebook is then told which ones there are.
         return None

@@ -56,7 +56,7 @@ class ControlGroup:
         return MemoryReading(max(0, usage - cache), limit)
 
     def kills(self) -> int:
-        """How many processes the system has killed here for want of memory, so far."""
+        """How many processes the system has killed here because memory ran out, so far."""
         name = "memory.events" if self._version == 2 else "memory.oom_control"
         return _table(_read(self._folder / name)).get("oom_kill", 0)
 

@@ -27,7 +27,7 @@ class Cause(Enum):
 
 
 class InterruptedFetchError(Exception):
-    """SIGTERM arrived while nothing but a transfer was under way."""
+    """SIGTERM arrived while only a transfer was running."""
 
 
 class Stop:
@@ -73,6 +73,11 @@ class Stop:
                 # The pipe carries signal numbers from the interpreter as well: seen here even before the handler runs.
                 if {signal.SIGTERM, signal.SIGINT} & set(os.read(self._readable, 512)):
                     self._interrupt()
+
+    def close(self) -> None:
+        """Let go of its pipe. Only for one that was never installed."""
+        os.close(self._readable)
+        os.close(self._writable)
 
     def install(self) -> None:
         """Handle SIGTERM and SIGINT from now on. Main thread only."""

@@ -1,15 +1,14 @@
 """What watches over a run: its deadline, its memory, and the signal to stop. One thread, from kernel start to the last cell."""
 
-import os
 import threading
 import time
+from typing import Protocol
 
-from podbook_runner.kernel.process import Kernel
 from podbook_runner.limits.memory import ControlGroup, MemoryReading
-from podbook_runner.limits.processes import descendants, memory_of
+from podbook_runner.limits.processes import memory_of
 from podbook_runner.limits.stop import Cause, Stop
 
-__all__ = ["Watch", "group_is_full", "seconds_to_next_look"]
+__all__ = ["Watch", "Watched", "group_is_full", "seconds_to_next_look"]
 
 _LONGEST_SECONDS = 0.25
 _SHORTEST_SECONDS = 0.02
@@ -36,6 +35,16 @@ def seconds_to_next_look(free: float) -> float:
     return min(max(free / _GROWTH, _SHORTEST_SECONDS), _LONGEST_SECONDS)
 
 
+class Watched(Protocol):
+    """What is watched: a kernel with all it has started."""
+
+    def processes(self) -> set[int]:
+        """Ids of its processes."""
+
+    def kill(self) -> None:
+        """End them all."""
+
+
 class Watch:
     """Trips ``stop`` when a limit is reached, and kills the kernel when anything tripped it.
 
@@ -50,7 +59,7 @@ class Watch:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: Watched,
         stop: Stop,
         *,
         deadline: float,
@@ -70,13 +79,13 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching; what happens later is no concern of the run."""
+        """Stop watching; what happens later does not concern the run."""
         self._closed = True
         self._stop.wake()
         self._thread.join(5)
 
     def system_killed(self) -> bool:
-        """Whether the system has killed a process of this container for want of memory since the watch began."""
+        """Whether the system has killed a process of this container because memory ran out since the watch began."""
         return self._group is not None and self._group.kills() > self._kills_before
 
     def _run(self) -> None:
@@ -102,11 +111,7 @@ class Watch:
                 self._stop.trip(Cause.OUT_OF_MEMORY, _full(reading.used, reading.limit))
                 return _AFTER_KILL_SECONDS
         if self._memory_limit is not None:
-            runner = os.getpid()
-            pids = descendants(runner)
-            for own in self._kernel.own_children():
-                pids -= descendants(own) | {own}
-            used = memory_of(pids, self._memory_limit)
+            used = memory_of(self._kernel.processes(), self._memory_limit)
             free = min(free, self._memory_limit - used)
             if used > self._memory_limit:
                 self._stop.trip(Cause.OUT_OF_MEMORY, _full(used, self._memory_limit))

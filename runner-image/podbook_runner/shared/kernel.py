@@ -71,7 +71,6 @@ class SharedKernel:
                 self._kernel,
                 seconds=START_SECONDS,
                 largest_message=self._limit,
-                received=lambda _size: None,
                 lost=self._end_for_too_much,
             )
         except (DeadKernelError, TimeoutError):

@@ -125,7 +125,7 @@ def open_destination(destination: Destination) -> _Target:
     raise AttemptError(
         Reason.CONFIGURATION_ERROR,
         f"the task's destination is a {destination.kind} with an address of scheme {parts.scheme!r}; "
-        "a directory takes file, a post takes http or https",
+        "a directory needs file, a post needs http or https",
     )
 
 

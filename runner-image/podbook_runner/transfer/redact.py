@@ -2,7 +2,7 @@
 
 The notebook runs as the runner's user and can read the task document, with its signed URLs. What it prints ends up in the notebook,
 the HTML and the log, which more people can read than the Secret. So the exact texts of those credentials are replaced. A notebook
-that wants to smuggle them out encodes them; this is no wall against that, it keeps accidents out of results.
+that wants to smuggle them out encodes them; this does not prevent that, it keeps accidents out of results.
 """
 
 import html
@@ -49,7 +49,7 @@ class Redactor:
     """Replaces secrets in text, in JSON and in HTML alike. Safe for several threads.
 
     Args:
-        secrets: tells all of them, asked for each text anew: access is renewed while the notebook runs, and it may have read the new
+        secrets: tells all of them, asked again for each text: access is renewed while the notebook runs, and it may have read the new
             one first. While they are the same, it gives the same object.
     """
 

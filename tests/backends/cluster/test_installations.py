@@ -88,7 +88,7 @@ def test_a_second_release_uses_the_definition_of_the_first(cluster: Cluster) -> 
     assert not installs_definition(cluster.upgrade("team-b", "team-b"))
     assert cluster.owner(DEFINITION) == "podbook/podbook"
     cluster.type(f"kubectl label --overwrite {DEFINITION} app.kubernetes.io/version=0.0.9")
-    assert "WARNING: it is of Podbook 0.0.9, which is older" in cluster.upgrade("team-b", "team-b")["notes"]
+    assert "WARNING: it is from Podbook 0.0.9, which is older" in cluster.upgrade("team-b", "team-b")["notes"]
 
 
 def test_two_releases_never_share_a_namespace_of_runs(cluster: Cluster) -> None:

@@ -210,7 +210,7 @@ async def test_no_error_ends_the_watch_for_good(
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(backend._live, "learn", fail)
         created = await other.create(new_execution("long"))
-        await until(lambda: "an error nobody expected" in caplog.text)
+        await until(lambda: "unexpected error in the watch" in caplog.text)
     await until_listed(backend, {created.name: False})
     await other.cancel(created.name)
     await until_listed(backend, {created.name: True})

@@ -152,7 +152,7 @@ def test_a_malformed_resource_breaks_nothing(caplog: pytest.LogCaptureFixture) -
     }
     assert backend._apply({"type": "ADDED", "object": bad}) == "7"
     assert backend._live.all() == []
-    assert "execution bad is malformed and left out: spec.notebook.name" in caplog.text
+    assert "execution bad is malformed and skipped: spec.notebook.name" in caplog.text
     assert "hidden" not in caplog.text
     assert _parse({}) is None
     good = execution(8).document()

@@ -61,7 +61,7 @@ async def test_an_outage_of_the_api_server(
     running = await rest.post("/v1/notebooks/long/executions")
     assert (done.status_code, running.status_code) == (200, 202)
     ended, alive = done.headers["Location"], running.headers["Location"]
-    # The player plays the operator, but for the record.
+    # The player plays the operator, except for the record.
     raw = (await client.get(f"{EXECUTIONS}/{done.json()['id']}")).json()
     RecordStore(store).close(NotebookExecution.model_validate(raw), None)
 

@@ -1,4 +1,4 @@
-"""In a pod the API server is found by the pod's service account, whose token is not the same for ever."""
+"""In a pod the API server is found by the pod's service account, whose token does not stay the same forever."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -50,15 +50,15 @@ def test_the_curl_line_survives_a_shell() -> None:
 
 
 def test_ready_and_broken_notebooks_are_told_apart() -> None:
-    shown = text(Listed("good", title="Good one"), Listed("bad", problem="bad.ipynb: is no JSON"))
+    shown = text(Listed("good", title="Good one"), Listed("bad", problem="bad.ipynb: is not valid JSON"))
     assert any(line.split() == ["ready", "good", "Good", "one"] for line in shown.splitlines())
-    assert any("BROKEN" in line and "bad.ipynb: is no JSON" in line for line in shown.splitlines())
+    assert any("BROKEN" in line and "bad.ipynb: is not valid JSON" in line for line in shown.splitlines())
 
 
 def test_it_says_what_this_mode_does_not_isolate_and_who_may_call() -> None:
     assert "not isolated" in text()
     assert "only this machine is served" in text()
-    assert "whoever reaches this address can run code as you" in text(everywhere=True)
+    assert "anyone who can reach this address can run code as you" in text(everywhere=True)
     with_keys = text(Listed("good"), keys=True)
     assert "$PODBOOK_API_KEY" in with_keys
     assert "need no key" not in with_keys

@@ -30,7 +30,7 @@ def test_the_end_of_a_process_frees_it(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     DataDir(tmp_path / "data").close()
     (tmp_path / "data" / "version").write_text("2\n")
-    with pytest.raises(DataDirError, match="has format '2', and this podbook knows 1"):
+    with pytest.raises(DataDirError, match="has format '2', but this podbook reads 1"):
         DataDir(tmp_path / "data")
 
 

@@ -116,7 +116,7 @@ def test_assets_and_models_belong_to_a_version(folder: Folder, data: DataDir) ->
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "http://x/y"}}}, "local"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"input": {"$ref": "nbschema://none"}}}, "models/none.json"),
         ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"profile": "huge"}}, "there is no profile huge"),
-        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"assets": ["data/*.csv"]}}, "finds no file"),
+        ({"bad.ipynb": notebook_file(["1"]), "bad.config.json": {"assets": ["data/*.csv"]}}, "matches no file"),
     ],
 )
 def test_a_broken_notebook_is_listed_with_its_reason_and_the_others_are_served(
@@ -135,7 +135,7 @@ def test_a_broken_notebook_is_listed_with_its_reason_and_the_others_are_served(
 def test_a_name_that_is_none_is_broken(folder: Folder) -> None:
     folder.write("my notebook.ipynb", notebook_file(["1"]))
     folder.watched.refresh()
-    assert "not a notebook's name" in folder.watched.broken()["my notebook"]
+    assert "not a valid notebook name" in folder.watched.broken()["my notebook"]
 
 
 def test_two_files_of_one_name_are_both_broken(folder: Folder) -> None:
@@ -155,7 +155,7 @@ def test_a_link_out_of_the_folder_is_refused(folder: Folder, tmp_path: Path) -> 
     (folder.path / "link.ipynb").symlink_to(secret)
     folder.watched.refresh()
     assert folder.versions.names() == []
-    assert "leads out of the notebooks folder" in folder.watched.broken()["link"]
+    assert "points outside the notebooks folder" in folder.watched.broken()["link"]
 
 
 def test_what_breaks_is_withdrawn_and_what_is_mended_comes_back(folder: Folder) -> None:

@@ -80,7 +80,7 @@ def test_a_data_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None
 
 
 def test_a_data_directory_among_the_notebooks_is_refused(tmp_path: Path) -> None:
-    assert "lies in the notebooks folder" in refused(tmp_path, "--data-dir", "notebooks/data")
+    assert "is inside the notebooks folder" in refused(tmp_path, "--data-dir", "notebooks/data")
 
 
 def test_without_keys_it_listens_on_this_machine_only(tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_without_keys_it_listens_on_this_machine_only(tmp_path: Path) -> None:
 
 
 def test_keys_and_anonymous_callers_exclude_each_other(tmp_path: Path) -> None:
-    assert "exclude each other" in refused(tmp_path, "--api-keys", "keys.json", "--allow-anonymous")
+    assert "are mutually exclusive" in refused(tmp_path, "--api-keys", "keys.json", "--allow-anonymous")
 
 
 def test_a_keys_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("[")
-    assert "keys.json is no JSON" in refused(tmp_path, "--api-keys", "keys.json")
+    assert "keys.json is not valid JSON" in refused(tmp_path, "--api-keys", "keys.json")
 
 
 def test_profiles_that_are_none_are_refused(tmp_path: Path) -> None:

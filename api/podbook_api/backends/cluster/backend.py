@@ -1,6 +1,6 @@
 """Executions as NotebookExecution resources of a Kubernetes cluster.
 
-Each replica keeps one watch, whose events feed a cache; whoever waits for an execution waits for the cache, never for the API server.
+Each replica keeps one watch, whose events feed a cache; callers that wait for an execution wait for the cache, never for the API server.
 A single execution is read live: another replica may have changed or removed it a moment ago.
 """
 
@@ -87,7 +87,7 @@ class KubernetesBackend:
         the configuration, which its user should see at once.
 
         Raises:
-            BackendUnavailableError: there is not; one line that says what to mend.
+            BackendUnavailableError: there is not; one line that says what to fix.
         """
         async with aclosing(await Connection.connect()) as server:
             if in_cluster():
@@ -177,10 +177,10 @@ class KubernetesBackend:
                 if error.status == 409:
                     continue  # changed since it was read
                 if error.status != 404:
-                    raise BackendError(f"the cluster refuses to remove {name}: {error}") from error
+                    raise BackendError(f"the cluster refuses to delete {name}: {error}") from error
             self._live.forget(name, uid, version_number(known.metadata.resource_version))
             return
-        raise BackendUnavailableError(f"{name} keeps changing while it is being removed", retry_after=1)
+        raise BackendUnavailableError(f"{name} keeps changing while it is being deleted", retry_after=1)
 
     @asynccontextmanager
     async def watch(self, name: str) -> AsyncIterator[AsyncIterator[NotebookExecution]]:
@@ -234,7 +234,7 @@ class KubernetesBackend:
         return known.with_parameters(found.spec.parameters) if known.uid == found.uid else found
 
     async def _follow(self) -> None:
-        """List, then watch for ever: on from where the last watch ended when it ended in order, else from a new list.
+        """List, then watch until cancelled: on from where the last watch ended when it ended in order, else from a new list.
 
         After anything else the old place is not to be trusted. It may be too long ago; or it lies in a future that has not happened,
         in a cluster that was set back to a backup, and a watch from there stays silent.
@@ -259,7 +259,7 @@ class KubernetesBackend:
             except Exception as error:  # noqa: BLE001 - whatever it is: a replica that follows no more would look well and know nothing
                 version = None
                 self._lost(repr(error))
-                _LOG.exception("the watch of executions met an error nobody expected")
+                _LOG.exception("unexpected error in the watch of executions")
             # After an orderly end, too: a server that ends every watch at once must not be asked without a pause.
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -306,7 +306,7 @@ class KubernetesBackend:
 def _parsed(raw: Mapping[str, Any]) -> NotebookExecution:
     found = _parse(raw)
     if found is None:
-        raise BackendError("the cluster answers with an execution this version does not understand")
+        raise BackendError("the cluster answers with an execution this version cannot read")
     return found
 
 
@@ -317,6 +317,6 @@ def _parse(raw: Mapping[str, Any]) -> NotebookExecution | None:
         stored = read_execution({"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": KIND, "status": {}, **raw})
     except ValidationError as error:
         name, wrong = raw.get("metadata", {}).get("name", "(without a name)"), problems(error, most=3, separator=".")
-        _LOG.warning("execution %s is malformed and left out: %s", name, wrong)
+        _LOG.warning("execution %s is malformed and skipped: %s", name, wrong)
         return None
     return stored.execution

@@ -24,10 +24,10 @@ class LiveExecutions:
     def __init__(self) -> None:
         self._items: dict[str, NotebookExecution] = {}
         self._waiting: set[str] = set()
-        """Names of those that have not begun to run, so that nobody has to count them one by one."""
+        """Names of those that have not begun to run, so that they need not be counted one by one."""
         self._newest = 0
         self._gone: dict[str, int] = {}
-        """Uids of what was removed, with the number it was last seen at: late news of these is no news."""
+        """Uids of what was removed, with the number it was last seen at: late events of these are ignored."""
         self._followers: dict[str, set[asyncio.Event]] = {}
         self._closed = False
 

@@ -12,7 +12,7 @@ from podbook_core.text.json_depth import parse_document, parse_without_parameter
 __all__ = ["Connection"]
 
 _SOON, _LATER = 5, 30
-"""Seconds after which to try again, where the API server does not say: when it is away, and when somebody has to do something first."""
+"""Seconds after which to try again, where the API server does not say: when it is unavailable, and when an administrator has to act first."""
 _LONGEST_WAIT = 60
 
 

@@ -16,18 +16,18 @@ from podbook_core.execution.verdict import Again, AttemptEnd, End, judge
 __all__ = ["ATTEMPT_ANNOTATION", "AttemptFolder", "DirectoryPlaces", "attempt_of", "verdict_on", "with_attempt"]
 
 ATTEMPT_ANNOTATION = "embedded.podbook.dev/attempt"
-"""Annotation that names the attempt under way; written before its runner is started."""
+"""Annotation that names the running attempt; written before its runner is started."""
 _MESSAGE_BYTES = 64 * 1024
 _PRINTED_BYTES = 64 * 1024
 
 
 def attempt_of(execution: NotebookExecution) -> str | None:
-    """Id of the attempt under way, None when none is. Pure."""
+    """Id of the running attempt, None when there is none. Pure."""
     return execution.metadata.annotations.get(ATTEMPT_ANNOTATION)
 
 
 def with_attempt(execution: NotebookExecution, attempt: str | None) -> NotebookExecution:
-    """The execution with another attempt under way, or none. Pure."""
+    """The execution with another running attempt, or none. Pure."""
     annotations = {key: value for key, value in execution.metadata.annotations.items() if key != ATTEMPT_ANNOTATION}
     if attempt is not None:
         annotations[ATTEMPT_ANNOTATION] = attempt
@@ -68,7 +68,7 @@ def verdict_on(
 
     Args:
         manifest: what the attempt left.
-        exit_code: the runner's exit code, negative for a signal; None when nobody saw it.
+        exit_code: the runner's exit code, negative for a signal; None when it was not observed.
         late: it was killed because it had run past every clock of its own.
         cancel_requested: the execution's end was asked for.
         stopping: the server stops, and had told the runner to.

@@ -125,18 +125,18 @@ class EmbeddedBackend:
         except StoreUnavailableError as error:
             raise BackendUnavailableError(str(error)) from error
         for item in damaged:
-            _LOG.error("the document of an execution is damaged (%s); it was put aside as %s", item.problem, item.file)
+            _LOG.error("the document of an execution is damaged (%s); it was moved to %s", item.problem, item.file)
         for stored in found:
             self._adopt(stored)
         if found:
-            _LOG.info("taking up %d executions of an earlier server", len(found))
+            _LOG.info("resuming %d executions of an earlier server", len(found))
         self._supervisor.start()
         self._accepting = True
         for companion in self._companions:
             await companion.start()
 
     def quiesce(self) -> None:
-        """Take no more executions and end every watch, so that whoever waits is answered before the server goes."""
+        """Take no more executions and end every watch, so that waiting callers are answered before the server stops."""
         self._accepting = False
         self._table.close()
 

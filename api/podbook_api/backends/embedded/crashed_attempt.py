@@ -1,4 +1,4 @@
-"""What remains of an attempt whose runner ended without a manifest: its log, so that somebody can find out why."""
+"""What remains of an attempt whose runner ended without a manifest: its log, so that its author can find out why."""
 
 from podbook_api.backends.embedded.attempt import AttemptFolder
 from podbook_core.execution.manifest import AttemptManifest, StoredFile

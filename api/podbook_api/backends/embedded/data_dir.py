@@ -111,7 +111,7 @@ class DataDir:
                 file.unlink()  # the machine stopped before its first byte was on disk
             elif text != str(_FORMAT):
                 raise DataDirError(
-                    f"the data directory {root} has format {text[:20]!r}, and this podbook knows {_FORMAT}: "
+                    f"the data directory {root} has format {text[:20]!r}, but this podbook reads {_FORMAT}: "
                     "use the podbook that wrote it, or another --data-dir"
                 )
         if not file.exists():

@@ -52,7 +52,7 @@ class Documents:
 
     def rewrite(self, execution: NotebookExecution) -> None:
         """Store the next state of a document, given without parameters: those of the document stay."""
-        # One that somebody removed comes back without: its execution then ends, for its parameters are not those that were accepted.
+        # One that was removed from outside comes back without: its execution then ends, for its parameters are not those that were accepted.
         self.write(self.whole(execution) or execution)
 
     def whole(self, execution: NotebookExecution) -> NotebookExecution | None:
@@ -75,7 +75,7 @@ class Documents:
         """
         found: list[StoredExecution] = []
         damaged: list[DamagedDocument] = []
-        with _translated("cannot read the live documents"):
+        with _translated("cannot read the documents of unfinished executions"):
             for path in sorted(self._folder.iterdir()):
                 if path.suffix == ".tmp":
                     path.unlink(missing_ok=True)  # never acknowledged to anyone
@@ -83,7 +83,7 @@ class Documents:
                     try:
                         stored = read_execution(path.read_bytes())
                         if stored.execution.name != path.stem or not stored.execution.uid:
-                            raise ValueError("its name is not the file's, or it has no uid")
+                            raise ValueError("its name differs from the file's, or it has no uid")
                     except (ValidationError, ValueError) as error:
                         damaged.append(DamagedDocument(self._put_aside(path), _problem(error)))
                     else:
@@ -92,7 +92,7 @@ class Documents:
 
     def check(self) -> None:
         """Prove that documents can be written."""
-        with _translated("live executions cannot be stored"):
+        with _translated("unfinished executions cannot be stored"):
             probe = self._folder / ".probe.tmp"  # no execution can have this name
             probe.write_bytes(b"check")
             probe.unlink()

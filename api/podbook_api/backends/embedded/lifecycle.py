@@ -73,7 +73,7 @@ class Lifecycle:
         self._attempts = Attempts(parts.store)
         self._runners: dict[str, Runner] = {}
         self.stopping = False
-        """Whether the server stops: then an attempt's end is no fault of anyone."""
+        """Whether the server stops: then an attempt's end is not anyone's fault."""
 
     async def drive(self, row: Row) -> None:
         """Take an execution as far as it goes now: to its end, or back to waiting for another attempt."""
@@ -100,7 +100,7 @@ class Lifecycle:
             finally:
                 self._runners.pop(row.execution.uid, None)
         if exit_code is None or exit_code not in set(ExitCode):
-            # Nobody cleaned up behind this runner: its kernel lives in a session of its own, and may live on.
+            # Nothing cleaned up after this runner: its kernel has its own session, and may still be alive.
             await self._parts.threads.run(kill_marked, _marker(row.execution))
         manifest = await self._insist(row, lambda: self._parts.threads.run(self._attempts.manifest, folder.uid, folder.attempt))
         verdict = verdict_on(
@@ -188,7 +188,7 @@ class Lifecycle:
         return accepting.confirm(execution, profiles)
 
     async def _start(self, row: Row, folder: AttemptFolder) -> Runner | None:
-        """Start the runner of a recorded attempt; None when nobody wants it any more.
+        """Start the runner of a recorded attempt; None when it is no longer wanted.
 
         Raises:
             OSError: the system starts no such process now: no permission, no memory, no more processes or files.
@@ -266,7 +266,7 @@ class Lifecycle:
 
     async def _wait_again(self, row: Row, folder: AttemptFolder, verdict: Again) -> None:
         now = self._parts.clock()
-        message = f"attempt {row.execution.status.attempts} ended: {verdict.message or verdict.reason}; it is tried again"
+        message = f"attempt {row.execution.status.attempts} ended: {verdict.message or verdict.reason}; retrying"
         await self._table.update(row, lambda known: advanced(with_attempt(known, None), Change(Reason.QUEUED, message), now))
         await self._parts.threads.run(folder.remove)
         row.not_before = time.monotonic() + 2.0 ** (row.execution.status.attempts - 1)
@@ -281,10 +281,10 @@ class Lifecycle:
         _LOG.info("%s ended: %s", row.execution.name, record.execution.status.reason)
 
     async def _whole(self, row: Row) -> NotebookExecution:
-        """The execution with its parameters. Where somebody removed its document, it ends without them rather than never."""
+        """The execution with its parameters. If its document was removed from outside, it ends without them rather than never."""
         found = await self._table.whole(row)
         if found is None:
-            _LOG.error("the document of %s is gone, and its parameters with it", row.execution.name)
+            _LOG.error("the document of %s no longer exists, nor do its parameters", row.execution.name)
         return found or row.execution
 
     async def _clear(self, row: Row) -> None:
@@ -296,7 +296,7 @@ class Lifecycle:
             try:
                 return await call()
             except StoreUnavailableError as error:
-                message = f"{error}; trying again"
+                message = f"{error}; retrying"
                 if row.execution.status.message != message:
                     _LOG.warning("%s: %s", row.execution.name, message)
                     change = Change(row.execution.status.reason, message)

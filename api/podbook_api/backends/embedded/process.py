@@ -65,7 +65,7 @@ class Runner(Protocol):
     """A runner that may live."""
 
     async def wait(self) -> int | None:
-        """Wait for its end. Returns the exit code, negative for a signal; None when nobody saw it."""
+        """Wait for its end. Returns the exit code, negative for a signal; None when it was not observed."""
         ...
 
     def signal(self, number: signal.Signals) -> bool:

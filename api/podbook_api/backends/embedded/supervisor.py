@@ -18,7 +18,7 @@ __all__ = ["StopReport", "Supervisor"]
 
 _LOG = logging.getLogger("podbook.supervisor")
 _KEEP_ENDED_SECONDS = 30.0
-"""How long an ended execution is still answered from memory, so that whoever asks for its name just then is not told of none."""
+"""How long an ended execution is still answered from memory, so that a caller who reads it just then does not get 404."""
 _UNEXPECTED_SECONDS = 5.0
 _LONGEST_UNEXPECTED_SECONDS = 300.0
 _TICK_SECONDS = 60.0
@@ -152,7 +152,7 @@ class Supervisor:
             # A mistake of ours must neither lose the execution nor stop the others: what is recorded of it is looked at again.
             pause = min(_UNEXPECTED_SECONDS * 2.0 ** min(row.unexpected, 10), _LONGEST_UNEXPECTED_SECONDS)
             row.unexpected += 1
-            _LOG.exception("%s: unexpected error; looking at it again in %g s", row.execution.name, pause)
+            _LOG.exception("%s: unexpected error; requeued for %g s", row.execution.name, pause)
             row.set_aside_until = time.monotonic() + pause
         finally:
             row.running, row.task = False, None

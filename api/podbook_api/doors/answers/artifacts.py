@@ -1,13 +1,12 @@
 """Results of a run as responses, the same through every door: untrusted, so sandboxed and never sniffed."""
 
-from collections.abc import AsyncGenerator
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from podbook_api.doors.dependencies import unread
-from podbook_api.services.results import Artifact
+from podbook_api.services.results import Artifact, closed
 
 __all__ = ["HTML", "JSON_OUTPUT", "PRIVATE", "SANDBOX", "artifact_response", "output_response", "read_artifact"]
 
@@ -56,10 +55,8 @@ async def read_artifact(
         kept = answer is None
         return answer or artifact_response(artifact, media_type=media_type, disposition=disposition)
     finally:
-        if not kept and isinstance(artifact.content, AsyncGenerator):
-            # Only a generator that has begun gives back what it holds when it is closed.
-            await anext(artifact.content, b"")
-            await artifact.content.aclose()
+        if not kept:
+            await closed(artifact)
 
 
 def _etag(artifact: Artifact) -> str:

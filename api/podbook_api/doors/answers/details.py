@@ -1,4 +1,4 @@
-"""Errors as FastAPI tells them, ``{"detail": …}``, in the words of pydantic 1, which the older systems were built with. Pure, but for the body.
+"""Errors as FastAPI tells them, ``{"detail": …}``, in the words of pydantic 1, which the older systems were built with. Pure, except for the body.
 
 A wrong request is a list, with the place, a message and a stable type of each thing that is wrong; everything else is a sentence.
 """

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from podbook_api.services.bundle import Services
 from podbook_api.services.errors import ResultMissingError
-from podbook_api.services.results import Artifact, whole
+from podbook_api.services.results import Artifact, closed, whole
 from podbook_core.execution.model import NotebookExecution, OnViolation, Outputs
 from podbook_core.execution.reasons import Reason
 from podbook_core.results.exceptions import cell_exception
@@ -53,6 +53,7 @@ async def exception_text(services: Services, execution: NotebookExecution) -> st
     except ResultMissingError:
         return short
     if notebook.recorded.size > _LARGEST_NOTEBOOK:
+        await closed(notebook)
         return short
     return await _traceback(notebook) or short
 
@@ -60,6 +61,8 @@ async def exception_text(services: Services, execution: NotebookExecution) -> st
 async def _traceback(notebook: Artifact) -> str | None:
     data = await whole(notebook)
     try:
-        return await anyio.to_thread.run_sync(lambda: cell_exception(parse_document(data)))
+        found = await anyio.to_thread.run_sync(lambda: cell_exception(parse_document(data)))
     except ValueError:
         return None
+    # Halves of surrogate pairs may stand in a notebook, and in no answer.
+    return None if found is None else found.encode(errors="replace").decode()

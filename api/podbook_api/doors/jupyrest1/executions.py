@@ -1,10 +1,9 @@
 """A notebook is run while its caller waits, and read afterwards by its id."""
 
-import json
+from functools import partial
 from typing import Annotated, Any
 from uuid import uuid4
 
-import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
@@ -15,15 +14,19 @@ from podbook_api.doors.answers.outcomes import REPORTED, exception_text, output_
 from podbook_api.doors.answers.slashes import redirect_slashes
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.jupyrest1.documents import Jupyrest1Accepted, Jupyrest1Details, Jupyrest1Executed, Jupyrest1Request
-from podbook_api.doors.requests.bodies import invalid_body
+from podbook_api.doors.problems import Code, ProblemError
+from podbook_api.doors.requests.bodies import invalid_body, read_aside
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest
-from podbook_api.services.errors import NotebookNotFoundError, PageMissingError, ResultMissingError, TooLargeError
-from podbook_api.services.results import whole
+from podbook_api.services.errors import NotebookNotFoundError, PageMissingError, ResultMissingError, UnreadableError
+from podbook_api.services.results import Artifact, closed, whole
 from podbook_core.execution.model import NotebookExecution, NotebookRef, Spec
 from podbook_core.execution.reasons import Reason
 from podbook_core.execution.transitions import is_settled
 from podbook_core.notebook.identity import notebook_path
+from podbook_core.text import strict_json
+from podbook_core.text.json_depth import MAX_FILE_NESTING
+from podbook_core.text.strict_json import InvalidJsonError
 
 __all__ = ["PATH", "router"]
 
@@ -78,7 +81,7 @@ async def execute(request: Request, caller: CallerDep, parts: ServicesDep) -> Re
             "model": Jupyrest1Details,
             "description": "The execution; with `view_html` the executed notebook as a page",
         },
-        **failures(400, 409, 424, 502),
+        **failures(400, 409, 413, 424, 500, 502),
     },
 )
 async def read(
@@ -106,8 +109,7 @@ async def read(
     if html:
         document["html"] = await _text(parts, execution, page) if settled else None
     if output:
-        saved = await parts.results.saved(execution) if settled else None
-        document["output"] = None if saved is None else await anyio.to_thread.run_sync(json.loads, await whole(saved))
+        document["output"] = await _saved(parts, execution) if settled else None
     if ipynb:
         document["ipynb"] = await _text(parts, execution, "notebook") if settled else None
     return JSONResponse(document)
@@ -132,11 +134,34 @@ async def _text(parts: Services, execution: NotebookExecution, name: str) -> str
         found = await parts.results.artifact(execution, name)
     except (ResultMissingError, PageMissingError):
         return None
-    if found.recorded.size > _LARGEST:
-        raise TooLargeError(
-            f"{name} has {found.recorded.size} bytes; at most {_LARGEST} are told within a document: read a page with view_html=true"
-        )
-    return (await whole(found)).decode(errors="replace")
+    return (await _bounded(found, name)).decode(errors="replace")
+
+
+async def _saved(parts: Services, execution: NotebookExecution) -> Any:
+    """What the notebook saved; None where it saved nothing. A pod may have stored anything in its place."""
+    found = await parts.results.saved(execution)
+    if found is None:
+        return None
+    data = await _bounded(found, "output")
+    try:
+        return await read_aside(data, partial(strict_json.parse, limit=_LARGEST, what="the output", depth=MAX_FILE_NESTING))
+    except InvalidJsonError as error:
+        raise UnreadableError(f"the output of execution {execution.name} cannot be read: {error}") from None
+
+
+async def _bounded(found: Artifact, name: str) -> bytes:
+    """A result that is told within a document.
+
+    Raises:
+        ProblemError: it is too large for that.
+    """
+    size = found.recorded.size
+    if size > _LARGEST:
+        await closed(found)
+        advice = {"html": "; read the page with view_html=true", "report": "; read the page with view_html=true"}.get(name, "")
+        text = f"{name} has {size} bytes; at most {_LARGEST} are told within a document{advice}"
+        raise ProblemError(413, Code.BODY_TOO_LARGE, text)
+    return await whole(found)
 
 
 redirect_slashes(router)

@@ -34,7 +34,7 @@ __all__ = [
 
 
 class CreateExecution(ExecutionOptions):
-    """A wish to run a notebook. What is absent comes from the contract, then from the profile."""
+    """A request to run a notebook. What is absent defaults to the contract, then to the profile."""
 
     parameters: Annotated[dict[str, Any], Field(description="Values of the notebook's parameters, by name.")] = {}
 
@@ -58,14 +58,14 @@ class ExecutionResource(BaseModel):
     metadata: ExecutionMetadata
     spec: Spec
     status: Status
-    links: Annotated[dict[str, str], Field(description="Paths of what belongs to it, by name.")] = {}
+    links: Annotated[dict[str, str], Field(description="Paths of related resources, by name.")] = {}
 
 
 class ExecutionList(Resource):
     """One page of executions, newest first; without `spec.parameters` unless asked for with `view=full`."""
 
     items: list[ExecutionResource]
-    next_cursor: Annotated[str | None, Field(description="Ask with it for the next page; absent on the last one.")] = None
+    next_cursor: Annotated[str | None, Field(description="Cursor of the next page; absent on the last one.")] = None
 
 
 class DryRun(Resource):
@@ -80,19 +80,17 @@ class NotebookResource(Resource):
 
     name: str
     status: Annotated[Literal["ready", "broken"], Field(description="Whether it can be run.")]
-    message: Annotated[str | None, Field(description="Why it is broken.")] = None
+    message: Annotated[str | None, Field(description="Why it cannot be run.")] = None
     version: Annotated[str | None, Field(description="Its current version.")] = None
     published: Annotated[str | None, Field(description="When this version was first published, RFC 3339.")] = None
     title: str | None = None
     description: str | None = None
     kernel: Annotated[str | None, Field(description="Name of its kernelspec.")] = None
-    code_cells: Annotated[int | None, Field(description="How many code cells it has.")] = None
-    warnings: Annotated[
-        list[str], Field(description="What its author should know; none of it keeps the notebook from running.")
-    ] = []
-    profile: Annotated[str | None, Field(description="Profile it runs on unless the caller says otherwise.")] = None
-    timeout_seconds: Annotated[int | None, Field(description="Longest run unless the caller says otherwise.")] = None
-    assets: Annotated[list[str], Field(description="Files in its working directory.")] = []
+    code_cells: Annotated[int | None, Field(description="Number of code cells.")] = None
+    warnings: Annotated[list[str], Field(description="Warnings for the author; they do not keep the notebook from running.")] = []
+    profile: Annotated[str | None, Field(description="Default profile.")] = None
+    timeout_seconds: Annotated[int | None, Field(description="Default maximum run time.")] = None
+    assets: Annotated[list[str], Field(description="Files placed in its working directory.")] = []
     input_schema: Annotated[dict[str, Any] | bool | None, Field(description="JSON Schema of its parameters.")] = None
     output_schema: Annotated[dict[str, Any] | bool | None, Field(description="JSON Schema of its output.")] = None
     links: dict[str, str] = {}
@@ -107,9 +105,9 @@ class NotebookList(Resource):
 class VersionEntry(Resource):
     """One stored version of a notebook."""
 
-    version: Annotated[str, Field(description="SHA-256 of what the version holds.")]
+    version: Annotated[str, Field(description="SHA-256 of the version's content.")]
     published: Annotated[str, Field(description="When it was first published, RFC 3339.")]
-    current: Annotated[bool, Field(description="Whether this one runs unless the caller says otherwise.")]
+    current: Annotated[bool, Field(description="Whether this is the version that runs by default.")]
 
 
 class VersionList(Resource):
@@ -125,7 +123,7 @@ class FileEntry(Resource):
     size: Annotated[int, Field(description="Size in bytes.")]
     sha256: str
     media_type: str
-    href: Annotated[str, Field(description="Path to read it at.")]
+    href: Annotated[str, Field(description="Path of the file in this API.")]
 
 
 class FileList(Resource):
@@ -135,7 +133,7 @@ class FileList(Resource):
 
 
 class LinkRequest(Resource):
-    """What a signed link shall open."""
+    """The artifact that a signed link opens."""
 
     artifact: Annotated[
         str,
@@ -145,7 +143,9 @@ class LinkRequest(Resource):
             examples=["html"],
         ),
     ]
-    expires_in_seconds: Annotated[int, Field(ge=1, le=MAX_LINK_SECONDS, description="How long it works.")] = MAX_LINK_SECONDS
+    expires_in_seconds: Annotated[int, Field(ge=1, le=MAX_LINK_SECONDS, description="How long the link is valid.")] = (
+        MAX_LINK_SECONDS
+    )
 
 
 class SignedLink(Resource):

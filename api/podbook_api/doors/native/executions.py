@@ -46,7 +46,7 @@ LABEL_LENGTH = LABEL_KEY_LENGTH + 1 + LABEL_VALUE_LENGTH
 
 
 class ListView(StrEnum):
-    """How much of each execution a list tells."""
+    """How much of each execution a list contains."""
 
     SUMMARY = "summary"
     FULL = "full"
@@ -62,7 +62,7 @@ _BODIES: dict[str, Any] = {
 }
 _LOCATION = {"Location": {"description": "Path of the execution.", "schema": {"type": "string"}}}
 _CREATED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "It has ended (or, with dryRun, it could run)", "model": ExecutionResource | DryRun, "headers": _LOCATION},
+    200: {"description": "It has ended (with dryRun: it could run)", "model": ExecutionResource | DryRun, "headers": _LOCATION},
     202: {"description": "It was accepted", "model": ExecutionResource, "headers": _LOCATION},
 }
 
@@ -83,11 +83,11 @@ async def create_execution(
     parts: ServicesDep,
     key: IdempotencyKey,
     wait: PreferredWait,
-    dry_run: Annotated[bool, Query(alias="dryRun", description="Check only: nothing is created.")] = False,
+    dry_run: Annotated[bool, Query(alias="dryRun", description="Validate only: nothing is created.")] = False,
 ) -> Response:
     """Create an execution of a notebook, checked against its contract before anything starts.
 
-    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is what the JSON body says besides
+    Besides JSON it takes a form with files, as `POST /v1/run/{notebook}` does; its part `options` is the JSON body without
     the parameters.
     """
     parts.runs.permit(caller, notebook)
@@ -149,28 +149,29 @@ async def list_executions(
     caller: CallerDep,
     parts: ServicesDep,
     notebook: Annotated[
-        str | None, Query(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Of this notebook only.")
+        str | None, Query(pattern=f"^{NOTEBOOK_NAME}$", max_length=63, description="Only executions of this notebook.")
     ] = None,
-    phase: Annotated[Phase | None, Query(description="In this phase only.")] = None,
-    reason: Annotated[Reason | None, Query(description="With this reason only.")] = None,
+    phase: Annotated[Phase | None, Query(description="Only executions in this phase.")] = None,
+    reason: Annotated[Reason | None, Query(description="Only executions with this reason.")] = None,
     label: Annotated[
         list[Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[^=]+=", "maxLength": LABEL_LENGTH})]] | None,
-        Query(max_length=10, description="`key=value`, repeated: with all of these labels only."),
+        Query(max_length=10, description="`key=value`, may be repeated: only executions with all of these labels."),
     ] = None,
     limit: Annotated[
-        int | None, Query(ge=1, le=200, description=f"Most items of a page: 50 when absent, {_MOST_FULL} with `view=full`.")
+        int | None,
+        Query(ge=1, le=200, description=f"Maximum number of items in a page. Defaults to 50, with `view=full` to {_MOST_FULL}."),
     ] = None,
     view: Annotated[
         ListView,
-        Query(description=f"`summary`: items without `spec.parameters`; `full`: whole ones, at most {_MOST_FULL} a page."),
+        Query(description=f"`summary`: items without `spec.parameters`; `full`: complete items, at most {_MOST_FULL} per page."),
     ] = ListView.SUMMARY,
-    cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the previous page.")] = None,
 ) -> Response:
-    """List the caller's executions (all of them with a scope on `executions/*`), live and past ones together.
+    """List the caller's executions (all of them with a scope on `executions/*`), running and ended.
 
-    A page may be short, or empty, and still have a nextCursor: the search goes on there. While the place where executions run cannot be
-    reached, the answer is 503 with Retry-After; only a list of ends (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end)
-    is told then, from what is stored.
+    A page may be short, or empty, and still have a nextCursor: continue there. While the backend cannot be reached, the answer
+    is 503 with Retry-After, except for lists of ended executions (`phase` Succeeded, Failed or Cancelled, or the `reason` of an end),
+    which are read from the store.
 
     Items have no `spec.parameters`, which may be 256 KiB each: read an execution by its id, or ask for `view=full`.
     """
@@ -180,7 +181,7 @@ async def list_executions(
         raise ProblemError(
             422,
             Code.INVALID_REQUEST,
-            f"limit may be at most {_MOST_FULL} with view=full; follow nextCursor, or leave out view for up to 200 items a page",
+            f"limit must be at most {_MOST_FULL} with view=full; follow nextCursor, or omit view for up to 200 items per page",
             errors=[FieldError(path="/query/limit", problem="is too large for view=full", expected=f"at most {_MOST_FULL}")],
         )
     labels = dict(_label(text) for text in label or ())
@@ -209,14 +210,14 @@ def _label(text: str) -> tuple[str, str]:
     response_model=None,
     responses={
         200: {"model": ExecutionResource, "description": "The execution"},
-        304: {"description": "Unchanged since If-None-Match"},
+        304: {"description": "Not modified since If-None-Match"},
         **failures(404, 412),
     },
 )
 async def get_execution(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Read an execution, alive or ended; with `If-None-Match` only when it has changed.
+    """Read an execution, running or ended; with `If-None-Match` only if it has changed.
 
-    While the place where executions run cannot be reached, those that have ended are read from what is stored, and for the others the
+    While the backend cannot be reached, ended executions are read from the store, and for others the
     answer is 503 with Retry-After.
     """
     return _tagged(await parts.executions.find(caller, execution_id), request)
@@ -234,10 +235,10 @@ def _tagged(execution: NotebookExecution, request: Request) -> Response:
     operation_id="cancel_execution",
     summary="Cancel an execution",
     response_model=None,
-    responses={200: {"model": ExecutionResource, "description": "The execution, ended or asked to end"}, **failures(404)},
+    responses={200: {"model": ExecutionResource, "description": "The execution, ended or being cancelled"}, **failures(404)},
 )
 async def cancel_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Ask for the end of an execution. Repeatable; one that has ended is returned as it is. What had run is kept."""
+    """Cancel an execution. Idempotent: one that has ended is returned unchanged. Partial results are kept."""
     return JSONResponse(execution_document(await parts.executions.cancel(caller, execution_id)))
 
 
@@ -267,12 +268,12 @@ async def rerun_execution(
 @router.delete(
     "/executions/{execution_id}",
     operation_id="delete_execution",
-    summary="Remove an ended execution",
+    summary="Delete an ended execution",
     status_code=204,
     response_model=None,
-    responses={204: {"description": "It is gone, with everything it left"}, **failures(404, 409)},
+    responses={204: {"description": "Deleted, with all its results"}, **failures(404, 409)},
 )
 async def delete_execution(execution_id: ExecutionId, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Remove an ended execution with its results; one that runs must be cancelled first."""
+    """Delete an ended execution with its results; a running one must be cancelled first."""
     await parts.executions.remove(caller, execution_id)
     return Response(status_code=204)

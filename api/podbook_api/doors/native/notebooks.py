@@ -40,7 +40,7 @@ _PUBLISH_BODY: dict[str, Any] = {
                         "assets": {
                             "type": "array",
                             "items": _BINARY,
-                            "description": "Files beside the notebook; each part's file name is its relative path.",
+                            "description": "Asset files; each part's file name is its path relative to the notebook.",
                         },
                         "models": {
                             "type": "array",
@@ -63,7 +63,7 @@ _PUBLISH_BODY: dict[str, Any] = {
     responses={200: {"model": NotebookList, "description": "The notebooks"}, **failures()},
 )
 async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
-    """List every notebook the caller may see, with what it takes and gives; broken ones say why."""
+    """List every notebook the caller may see, with its schemas; broken ones with the reason."""
     items = await parts.notebooks.listing(caller)
     clashes = clashing_ids([item.version for item in items if isinstance(item, Published)])
     return JSONResponse({"items": [_document(item, clash=clashes.get(item.name)) for item in items]})
@@ -81,16 +81,16 @@ def _document(found: Published | Broken, *, clash: str | None = None) -> dict[st
 @router.get(
     "/{notebook}",
     operation_id="get_notebook",
-    summary="Read about a notebook",
+    summary="Read a notebook",
     response_model=None,
     responses={
         200: {"model": NotebookResource, "description": "The notebook"},
-        304: {"description": "Unchanged since If-None-Match"},
+        304: {"description": "Not modified since If-None-Match"},
         **failures(404, 412),
     },
 )
 async def get_notebook(notebook: NotebookName, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Read what a notebook takes and gives, and which version is current. The ETag is that version."""
+    """Read a notebook's schemas and its current version. The ETag is that version."""
     found = await parts.notebooks.look(caller, notebook)
     if isinstance(found, Broken):
         return JSONResponse(_document(found))
@@ -106,7 +106,7 @@ async def get_notebook(notebook: NotebookName, request: Request, caller: CallerD
     response_model=None,
     openapi_extra=_PUBLISH_BODY,
     responses={
-        200: {"model": NotebookResource, "description": "Published in place of another version (or the same one)"},
+        200: {"model": NotebookResource, "description": "Published, replacing another version (or the same one)"},
         201: {"model": NotebookResource, "description": "Published for the first time"},
         **failures(400, 409, 412, 413, 415),
     },
@@ -117,8 +117,8 @@ async def publish_notebook(
     request: Request,
     caller: CallerDep,
     parts: ServicesDep,
-    if_match: Annotated[str | None, Header(description="Publish only in place of the version with this ETag.")] = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: publish only what is not there yet.")] = None,
+    if_match: Annotated[str | None, Header(description="Publish only if the current version has this ETag.")] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: publish only if the notebook does not exist yet.")] = None,
 ) -> Response:
     """Publish a notebook, with contract and assets if there are any, and make it the current version.
 
@@ -126,7 +126,9 @@ async def publish_notebook(
     """
     parts.notebooks.permit_writing(caller, notebook)
     if if_none_match is not None and if_none_match.strip() != "*":
-        raise ProblemError(422, Code.INVALID_REQUEST, "If-None-Match can only be * here: publish only what is not there yet")
+        raise ProblemError(
+            422, Code.INVALID_REQUEST, "If-None-Match must be * here: publish only if the notebook does not exist yet"
+        )
     expected = None if if_match is None else "*" if if_match.strip() == "*" else if_match.strip().removeprefix("W/").strip('"')
     submission = await _read_submission(request)
     found, new = await parts.notebooks.publish(
@@ -146,7 +148,7 @@ async def _read_submission(request: Request) -> Submission:
         raise ProblemError(
             415,
             Code.UNSUPPORTED_MEDIA_TYPE,
-            f"{media_type} is not understood here; send application/x-ipynb+json or multipart/form-data",
+            f"{media_type} is not supported here; send application/x-ipynb+json or multipart/form-data",
         )
     parts: dict[str, list[tuple[str, bytes]]] = {}
     async for part, content in form_parts(request, limit=limit, max_files=MAX_ASSET_FILES):
@@ -174,13 +176,13 @@ async def _read_submission(request: Request) -> Submission:
 @router.delete(
     "/{notebook}",
     operation_id="unpublish_notebook",
-    summary="Take a notebook out of the catalogue",
+    summary="Unpublish a notebook",
     status_code=204,
     response_model=None,
     responses={204: {"description": "It is no longer published"}, **failures(404, 409)},
 )
 async def unpublish_notebook(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Take a notebook out of the catalogue. Executions that wait still run, and results stay."""
+    """Unpublish a notebook. Waiting executions still run, and results are kept."""
     await parts.notebooks.unpublish(caller, notebook)
     return Response(status_code=204)
 

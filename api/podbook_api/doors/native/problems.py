@@ -39,7 +39,7 @@ def native_problem(error: errors.ServiceError) -> ProblemError:
             problem.extensions["links"] = _partial_results(error.failed)
         case errors.PageMissingError() if error.execution is not None:
             base = execution_path(error.execution.name)
-            problem.extensions["advice"] = "The output, the executed notebook and the files are served all the same."
+            problem.extensions["advice"] = "The output, the executed notebook and the files are still available."
             problem.extensions["links"] = {
                 "execution": base,
                 "output": f"{base}/output",

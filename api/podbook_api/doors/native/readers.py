@@ -1,4 +1,4 @@
-"""Who reads an artifact: a caller with a key, or whoever has a signed link, for browsers cannot send keys."""
+"""Who reads an artifact: a caller with a key, or the holder of a signed link, because browsers cannot send keys."""
 
 from typing import Annotated
 
@@ -20,10 +20,12 @@ async def access(
     parts: ServicesDep,
     execution_id: ExecutionId,
     expires: Annotated[
-        int | None, Query(ge=0, lt=2**40, description="Of a signed link: until when it works, seconds since 1970.")
+        int | None, Query(ge=0, lt=2**40, description="Of a signed link: when it expires, in seconds since 1970.")
     ] = None,
-    uid: Annotated[str | None, Query(max_length=100, description="Of a signed link: which execution it was made for.")] = None,
-    signature: Annotated[str | None, Query(max_length=100, description="Of a signed link.")] = None,
+    uid: Annotated[
+        str | None, Query(max_length=100, description="Of a signed link: UID of the execution it was signed for.")
+    ] = None,
+    signature: Annotated[str | None, Query(max_length=100, description="Of a signed link: its signature.")] = None,
 ) -> Access:
     """Access to an artifact: by a signed link, which opens this one artifact, or by a key.
 

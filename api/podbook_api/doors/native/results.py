@@ -22,7 +22,7 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/executions/{execution_id}", tags=["results"])
 
-_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since If-None-Match"}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified since If-None-Match"}}
 
 
 def _binary(media_type: str) -> dict[str, Any]:
@@ -173,7 +173,7 @@ async def get_file(
     response_model=None,
     responses={
         200: {"description": "Server-Sent Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        204: {"description": "The caller has seen the end; there is nothing more to follow"},
+        204: {"description": "The caller has seen the final event; there are no more"},
         **failures(404, 429),
     },
 )
@@ -181,12 +181,12 @@ async def get_events(
     execution_id: ExecutionId,
     granted: AccessDep,
     parts: ServicesDep,
-    last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event seen.")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=200, description="Id of the last event received.")] = None,
 ) -> Response:
     """Follow an execution: `status` and `progress` events, the present state first, and `end` as the last one.
 
-    Ids derive from the state, so a stream can be resumed at any replica. It ends within seconds, without `end`, once the key or the link
-    it was opened with is no longer good.
+    Event ids derive from the state, so any replica can resume a stream. It ends within seconds, without `end`, once the key or the
+    link it was opened with becomes invalid.
     """
     execution = await parts.executions.find(granted.caller, execution_id)
     present = State(execution, execution.status.progress)
@@ -198,7 +198,7 @@ async def get_events(
         raise ProblemError(
             429,
             Code.TOO_MANY_STREAMS,
-            f"{most} event streams are open with this key or link; close some, or read executions now and then instead",
+            f"{most} event streams are open with this key or link; close some, or poll the executions instead",
             headers={"Retry-After": "5"},
         )
     events = parts.events.stream(execution, last_event_id, allowed=granted.holds)
@@ -217,7 +217,7 @@ async def get_events(
     responses={201: {"model": SignedLink, "description": "The link"}, **failures(400, 404, 413, 415)},
 )
 async def create_link(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
-    """Make a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
+    """Sign a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
     execution = await parts.executions.find(caller, execution_id)
     try:
         wanted = LinkRequest.model_validate(await read_json(request))

@@ -41,7 +41,7 @@ _BODIES: dict[str, Any] = {
     openapi_extra=_BODIES,
     responses={
         200: {"description": "The notebook's output", "content": {"application/json": {"schema": {}}}},
-        202: {"description": "Not done in time; the execution goes on", "model": ExecutionResource},
+        202: {"description": "Not finished in time; the execution continues", "model": ExecutionResource},
         **failures(*RUN_FAILURES),
     },
 )

@@ -60,7 +60,7 @@ def parse_json(data: bytes, *, limit: int, what: str = "the request body") -> An
         what: what it is called in a problem.
 
     Raises:
-        ProblemError: 413 for a larger one; 400 when it is not JSON, or holds what JSON cannot say (NaN, infinities, lone surrogates).
+        ProblemError: 413 for a larger one; 400 when it is not JSON, or holds what JSON cannot represent (NaN, infinities, lone surrogates).
     """
     try:
         return strict_json.parse(data, limit=limit, what=what)
@@ -83,7 +83,7 @@ async def read_json(request: Request) -> Any:
     """
     media_type = media_type_of(request)
     if not is_json(media_type):
-        raise ProblemError(415, Code.UNSUPPORTED_MEDIA_TYPE, f"{media_type} is not understood here; send application/json")
+        raise ProblemError(415, Code.UNSUPPORTED_MEDIA_TYPE, f"{media_type} is not supported here; send application/json")
     limit = limits_of(request).json
     data = await read_body(request, limit)
     return await read_aside(data, partial(parse_json, limit=limit)) if data.strip() else {}
@@ -197,7 +197,7 @@ class _Uploads:
                 422, Code.INVALID_INPUTS, f"the form has too many files; at most {MAX_FILES} are allowed", errors=[error]
             )
         if _INPUT_NAME.fullmatch(name) is None:
-            raise _invalid_input(name, "is no usable name", "1 to 128 letters, digits, dots, hyphens and underscores")
+            raise _invalid_input(name, "is not a valid file name", "1 to 128 letters, digits, dots, hyphens and underscores")
         path = temporary_file()
         self._paths.append(path)
         digest, size = hashlib.sha256(), 0

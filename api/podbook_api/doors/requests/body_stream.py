@@ -43,7 +43,7 @@ async def stream_body(request: Request, limit: int) -> AsyncIterator[bytes]:
         raise ProblemError(
             415,
             Code.UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Encoding {coding[:40]!r} is not understood here; send the body as it is, without this header",
+            f"Content-Encoding {coding[:40]!r} is not supported here; send the body as it is, without this header",
             headers={"Accept-Encoding": "identity"},
         )
     declared = request.headers.get("content-length", "")

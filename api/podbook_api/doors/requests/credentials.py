@@ -8,6 +8,9 @@ from starlette.requests import HTTPConnection
 
 __all__ = ["BASIC", "BEARER", "X_API_KEY", "Credential", "authorization", "header", "presented", "query"]
 
+_REALM = "podbook"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -21,6 +24,8 @@ class Credential:
     """The key a request carries in this way, None when it carries none."""
     scheme: Mapping[str, str]
     """Its security scheme object in the OpenAPI document."""
+    challenge: str | None = None
+    """What a WWW-Authenticate header says of it (RFC 9110, section 11.6.1); None where it is no scheme of HTTP authentication."""
 
 
 def authorization(scheme: str, *, name: str | None = None, user: bool = False) -> Credential:
@@ -47,7 +52,7 @@ def authorization(scheme: str, *, name: str | None = None, user: bool = False) -
         else {"type": "apiKey", "in": "header", "name": "Authorization", "description": f"`{scheme} ` and the key."}
     )
     shown = "<user>:<key>" if user else "<key>"
-    return Credential(name or scheme.lower(), f"Authorization: {scheme} {shown}", read, described)
+    return Credential(name or scheme.lower(), f"Authorization: {scheme} {shown}", read, described, f'{scheme} realm="{_REALM}"')
 
 
 def header(name: str, *, scheme: str) -> Credential:
@@ -64,7 +69,7 @@ def query(name: str, *, scheme: str) -> Credential:
 
 def _basic_password(request: HTTPConnection) -> str | None:
     found, _, value = request.headers.get("authorization", "").partition(" ")
-    if found.lower() != "basic":
+    if found.lower() != "basic" or _is_of_another_page(request):
         return None
     try:
         text = base64.b64decode(value.strip(), validate=True).decode()
@@ -73,9 +78,29 @@ def _basic_password(request: HTTPConnection) -> str | None:
     return text.partition(":")[2] or text
 
 
+def _is_of_another_page(request: HTTPConnection) -> bool:
+    """Whether a browser sends this for a page of another origin, and something could change by it.
+
+    Browsers keep a password and add it by themselves, whichever page a request comes from, so it says nothing of the page's right.
+    """
+    origin = request.headers.get("origin")
+    if origin is None or request.scope.get("method") in _SAFE:
+        return False
+    return origin.partition("://")[2] != request.headers.get("host")
+
+
 BEARER = authorization("Bearer")
-BASIC = Credential("basic", "Authorization: Basic, the key as password", _basic_password, {"type": "http", "scheme": "basic"})
-"""For clients that take an address and no key: ``http://any:<key>@host`` sends it. The user name is not looked at."""
+BASIC = Credential(
+    "basic",
+    "Authorization: Basic, the key as password",
+    _basic_password,
+    {"type": "http", "scheme": "basic"},
+    f'Basic realm="{_REALM}", charset="UTF-8"',
+)
+"""For clients that take an address and no key: ``http://any:<key>@host`` sends it, and browsers ask for it. The user name is not looked at.
+
+It is no key in what a page of another origin has a browser send, but to read.
+"""
 X_API_KEY = header("X-API-Key", scheme="apiKey")
 
 

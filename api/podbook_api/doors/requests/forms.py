@@ -14,9 +14,9 @@ from podbook_api.doors.requests.body_stream import read_body, stream_body
 __all__ = ["MAX_FIELDS", "Part", "form_parts", "invalid_form", "too_many", "urlencoded_fields"]
 
 MAX_FIELDS = 200
-"""Most fields of a form that are no files."""
+"""Maximum number of fields in a form that are not files."""
 _MAX_NAME = 1024
-"""Most characters of a part's name or file name."""
+"""Maximum number of characters of a part's name or file name."""
 _END = object()
 
 
@@ -51,7 +51,7 @@ async def form_parts(request: Request, *, limit: int, max_files: int) -> AsyncIt
         max_files: most parts with a file name.
 
     Raises:
-        ProblemError: 400 when it is no such form, or ends before its closing boundary; 413 and 415 as :func:`stream_body`; 422 when it
+        ProblemError: 400 when it is not such a form, or ends before its closing boundary; 413 and 415 as :func:`stream_body`; 422 when it
             has too many parts.
     """
     events = _events(request, limit)
@@ -103,7 +103,7 @@ async def _events(request: Request, limit: int) -> AsyncIterator[object]:
     except MultipartParseError as error:
         raise invalid_form(str(error)[:200]) from None
     if not reader.ended:
-        raise invalid_form("it ends before its closing boundary; it may have been cut off on its way")
+        raise invalid_form("it ends before its closing boundary; it may have been cut off in transit")
 
 
 class _Reader:

@@ -31,14 +31,14 @@ class ExecutionOptions(Resource):
     profile: Annotated[
         str | None, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63, description="Profile to run on.")
     ] = None
-    timeout_seconds: Annotated[int | None, Field(ge=1, le=259200, description="Longest run.")] = None
-    queue_timeout_seconds: Annotated[int | None, Field(ge=1, le=604800, description="Longest wait for a free slot.")] = None
-    start_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600, description="Longest wait for the pod to start.")] = None
-    retries: Annotated[int | None, Field(ge=0, le=4, description="Further attempts after a fault of the platform.")] = None
+    timeout_seconds: Annotated[int | None, Field(ge=1, le=259200, description="Maximum run time.")] = None
+    queue_timeout_seconds: Annotated[int | None, Field(ge=1, le=604800, description="Maximum wait for a free slot.")] = None
+    start_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600, description="Maximum wait for the pod to start.")] = None
+    retries: Annotated[int | None, Field(ge=0, le=4, description="Further attempts after a platform fault.")] = None
     ttl_seconds_after_finished: Annotated[
-        int | None, Field(ge=0, le=2592000, description="How long the custom resource stays after the end.")
+        int | None, Field(ge=0, le=2592000, description="How long the custom resource is kept after the execution ends.")
     ] = None
-    outputs: Annotated[Outputs, Field(description="Which renderings are made.")] = Outputs()
+    outputs: Annotated[Outputs, Field(description="Which pages are rendered.")] = Outputs()
     labels: Annotated[
         dict[LabelKey, LabelValue], Field(max_length=32, description="Labels (as in Kubernetes) to find the execution by.")
     ] = {}

@@ -55,9 +55,9 @@ _TURNS = 6
 _CHECK_PATIENCE = 30.0
 """How long a request may wait for the requests before it that are checked against the same contract, in seconds."""
 _CHECKS_PER_VERSION = 2
-"""How many threads one contract may hold: one whose check is under way, and one that is ready to follow."""
-_LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
-_LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; before it, if anything, a DNS subdomain in lower case and '/'"
+"""How many threads one contract may hold: one whose check is running, and one that is ready to follow."""
+_LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
+_LABEL_KEY_RULE = f"{_LABEL_VALUE_RULE}; optionally prefixed by a lower-case DNS subdomain and '/'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Creator:
             )
         version = await self._notebooks.version(spec.notebook.name, spec.notebook.version)
         wanted = spec.model_copy(update={"submitted_by": caller.id})
-        # Whoever waits for a slow contract waits here, and not in one of the threads, which are everybody's.
+        # Callers that wait for a slow contract wait here, and not in one of the threads, which are shared.
         async with self._turns.turn((spec.notebook.name, version.version if version else "")):
             decision = await self._checks.run(accept, wanted, version, self._context.profiles, self._context.validator)
         if isinstance(decision, Refused):
@@ -176,14 +176,14 @@ class Creator:
             except Exception:
                 await self._release(digest, decision.name)
                 raise
-        raise BackendUnavailableError("what an idempotency key leads to keeps changing", retry_after=1)
+        raise BackendUnavailableError("the execution behind an idempotency key keeps changing", retry_after=1)
 
     async def _release(self, digest: str, name: str) -> None:
         """Give a key back. Where that fails, it stays with the request that took it, until it expires."""
         try:
             await self._threads.run(idempotency.release, self._context.store, digest, name)
         except (StoreError, ValueError) as error:
-            _log.warning("an idempotency key could not be given back: %s", error)
+            _log.warning("an idempotency key could not be released: %s", error)
 
     async def _create_as(
         self, caller: Caller, request: CreateRequest, accepted: Accepted, name: str, *, body: str | None = None
@@ -234,7 +234,7 @@ class Creator:
             return
         if caller.may_read_notebook(name):
             raise NotPermittedError(f"this key lacks the scope notebooks/{name}/run")
-        raise NotPermittedError(f"this key lacks the scope notebooks/{name}/run (whether such a notebook exists is not said)")
+        raise NotPermittedError(f"this key lacks the scope notebooks/{name}/run (whether such a notebook exists is not disclosed)")
 
     def _refusal(self, refused: Refused, spec: Spec, version: Version | None) -> ServiceError:
         """The error of a refusal; what the caller cannot fix is the platform's fault."""
@@ -256,11 +256,11 @@ def label_errors(labels: Mapping[str, str]) -> list[Violation]:
     for key, value in labels.items():
         place = "/labels/" + escape(key[:LABEL_KEY_LENGTH])
         if key.startswith(OWN_PREFIX):
-            errors.append(Violation(place, "is set by Podbook itself", f"a key without {OWN_PREFIX}"))
+            errors.append(Violation(place, "is reserved for Podbook", f"a key without {OWN_PREFIX}"))
         elif not is_label_key(key):
-            errors.append(Violation(place, "is no label key", _LABEL_KEY_RULE))
+            errors.append(Violation(place, "must be a valid label key", _LABEL_KEY_RULE))
         elif not is_label_value(value):
-            errors.append(Violation(place, "has a value that no label can have", _LABEL_VALUE_RULE))
+            errors.append(Violation(place, "must have a valid label value", _LABEL_VALUE_RULE))
     return errors
 
 

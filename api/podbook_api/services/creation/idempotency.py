@@ -35,10 +35,12 @@ def read(store: ObjectStore, digest: str) -> tuple[Entry, str] | None:
     try:
         return Entry.from_json(found.data), found.info.etag
     except ValueError:
-        _LOG.exception("%s cannot be read; whoever uses this key is refused until it is removed", idempotency_key(digest))
+        _LOG.exception(
+            "%s cannot be read; requests with this idempotency key are refused until it is deleted", idempotency_key(digest)
+        )
         raise UnreadableError(
-            "what is stored about this Idempotency-Key cannot be read, so it cannot be said whether it has run something already: "
-            "look for its execution, and take a new key if there is none",
+            "the stored entry of this Idempotency-Key cannot be read, so it is unknown whether a request with it has run already: "
+            "look for its execution, and use a new key if none exists",
         ) from None
 
 
@@ -71,7 +73,7 @@ def claim(store: ObjectStore, digest: str, entry: Entry, *, replacing: str | Non
 def release(store: ObjectStore, digest: str, name: str) -> None:
     """Give a key back whose execution could not be created, so that another request may have it. Blocks.
 
-    Whoever takes it next gets the same name, and so meets the execution should it have been created after all.
+    The next request with it gets the same name, and so finds the execution if it was created after all.
     """
     found = read(store, digest)
     if found is not None and found[0].name == name and not found[0].released:

@@ -1,4 +1,4 @@
-"""A lock for each of many keys, kept only while somebody wants it."""
+"""A lock for each of many keys, kept only while it is in use."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
@@ -17,7 +17,7 @@ class KeyedLocks(Generic[K]):
 
     Args:
         places: how many may be in at once, for each key.
-        patience: how long one may wait, in seconds; None for ever.
+        patience: how long one may wait, in seconds; None: without limit.
     """
 
     def __init__(self, *, places: int = 1, patience: float | None = None) -> None:
