@@ -25,7 +25,7 @@ class Credential:
     scheme: Mapping[str, str]
     """Its security scheme object in the OpenAPI document."""
     challenge: str | None = None
-    """What a WWW-Authenticate header says of it (RFC 9110, section 11.6.1); None where it is no scheme of HTTP authentication."""
+    """What a WWW-Authenticate header says of it (RFC 9110, section 11.6.1); None where it is not a scheme of HTTP authentication."""
 
 
 def authorization(scheme: str, *, name: str | None = None, user: bool = False) -> Credential:
@@ -99,7 +99,7 @@ BASIC = Credential(
 )
 """For clients that take an address and no key: ``http://any:<key>@host`` sends it, and browsers ask for it. The user name is not looked at.
 
-It is no key in what a page of another origin has a browser send, but to read.
+It does not count in what a page of another origin has a browser send, but to read.
 """
 X_API_KEY = header("X-API-Key", scheme="apiKey")
 
