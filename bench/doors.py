@@ -98,7 +98,9 @@ def _timed(port: int, target: str, count: int) -> list[float]:
 def _served(folder: Path, command: Sequence[str]) -> Iterator[int]:
     """A gateway on the notebook; its port."""
     folder.mkdir()
-    cells = [{"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source} for source in CELLS]
+    cells: list[dict[str, object]] = [
+        {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source} for source in CELLS
+    ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
     notebook = folder / "bench.ipynb"
     notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": cells}))
