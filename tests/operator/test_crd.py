@@ -1,10 +1,10 @@
 """The definition in the chart is the model, and a structural schema with bounds."""
 
-from collections.abc import json
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import Iterator
 import pytest
 import yaml
 
