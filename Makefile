@@ -64,6 +64,10 @@ docs: setup ## Generate the reference pages, the CRD and docs/reference/openapi.
 bench: setup ## Measure the runner and the embedded server; writes docs/explanation/benchmark.md
 	$(BIN)/python -m bench.embedded
 
+.PHONY: bench-doors
+bench-doors: setup ## Measure podbook kernelgateway against the original; writes its part of docs/explanation/benchmark.md
+	$(BIN)/python -m bench.doors
+
 .PHONY: requirements
 requirements: setup ## Compile the hashed requirements from pyproject.toml
 	UV=$$(command -v uv || echo $(BIN)/uv) requirements/compile

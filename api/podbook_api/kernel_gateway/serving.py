@@ -182,7 +182,8 @@ def _listen(app: KernelGatewayApp) -> tuple[socket.socket, int]:
     both = not host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     for port in _ports(app.port, app.port_retries):
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # With its protocol: asyncio sends small answers at once (TCP_NODELAY) only on sockets that say it.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if both:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
