@@ -48,7 +48,7 @@ def main() -> int:
         return 2
     set_up_logging(settings.log_level)
     try:
-        doors = doors_named(settings.doors)
+        doors = doors_named(settings.doors, settings.door_root)
         context = build_context(settings)
     except (SetupError, UnknownDoorError) as error:
         sys.stderr.write(f"podbook-api: {error}\n")

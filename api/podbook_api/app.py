@@ -60,13 +60,18 @@ def create_app(context: Context, doors: Sequence[Door] = (NATIVE,), *, local_onl
         # A path with a slash too many is a mistake to be named, not a second address.
         redirect_slashes=False,
     )
+    at_root = [door for door in opened if "" in door.paths]
     for door in opened:
-        for router in door.routers:
-            app.include_router(router)
+        if door not in at_root:
+            for router in door.routers:
+                app.include_router(router)
     app.mount(STATIC_PATH, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
     for door in opened:
         for path, mounted in door.mounts.items():
             app.mount(path, mounted, name=door.name)
+    for door in at_root:  # last: whatever is there otherwise wins
+        for router in door.routers:
+            app.include_router(router)
     settings = context.settings
     if settings.cors_origins:
         app.add_middleware(

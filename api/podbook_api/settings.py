@@ -80,6 +80,12 @@ class ApiSettings(BaseSettings):
             description="Doors that are open in addition to health and documentation, by name; when empty, all that do not take over `/`."
         ),
     ] = ()
+    door_root: Annotated[
+        str,
+        Field(
+            description="A door that also answers at `/`, for clients whose addresses cannot change: dsapi. Every other address wins."
+        ),
+    ] = ""
     cors_origins: Annotated[tuple[str, ...], Field(description="Web origins whose pages may call the API; none by default.")] = ()
     log_level: Annotated[
         str,

@@ -66,7 +66,7 @@ def test_the_schema_has_the_programs_bounds(component: str) -> None:
     for name, rule in numbers.items():
         bounds = {word: own[name.lower()][word] for word in ("minimum", "maximum") if word in own[name.lower()]}
         assert {word: rule[word] for word in ("minimum", "maximum") if word in rule} == bounds, name
-    assert set(numbers) == set(listed(component)) - {"LOG_LEVEL", "CORS_ORIGINS", "DOORS"}
+    assert set(numbers) == set(listed(component)) - {"LOG_LEVEL", "CORS_ORIGINS", "DOORS", "DOOR_ROOT"}
 
 
 @pytest.mark.parametrize("level", SCHEMA["level"]["enum"])
@@ -79,7 +79,7 @@ def test_every_level_is_understood(monkeypatch: pytest.MonkeyPatch, component: s
 def test_values_arrive_as_they_were_meant(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
     origins = ["https://app.example.org", "https://example.org"]
     values = {
-        "api": {"settings": {"CORS_ORIGINS": origins, "DOORS": ["native"]}},
+        "api": {"settings": {"CORS_ORIGINS": origins, "DOORS": ["native"], "DOOR_ROOT": "dsapi"}},
         "operator": {"settings": {"RESYNC_SECONDS": 86_400_000, "PROGRESS_SECONDS": "20"}},
     }
     for manifest in render(values):
@@ -89,6 +89,7 @@ def test_values_arrive_as_they_were_meant(render: Render, monkeypatch: pytest.Mo
                     monkeypatch.setenv(item["name"], item["value"])
     assert ApiSettings().cors_origins == tuple(origins)
     assert ApiSettings().doors == ("native",)
+    assert ApiSettings().door_root == "dsapi"
     operator = OperatorSettings()
     assert (operator.resync_seconds, operator.progress_seconds) == (86_400_000, 20)
 
@@ -107,6 +108,7 @@ def test_values_arrive_as_they_were_meant(render: Render, monkeypatch: pytest.Mo
         ("api", {"ALLOW_ANONYMOUS": True}),
         ("api", {"CORS_ORIGINS": "https://app.example.org"}),
         ("api", {"DOORS": "native"}),
+        ("api", {"DOOR_ROOT": "native"}),
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from tests.doors import dsapi_cases
 from tests.doors.http_cases import ANSWERS as HTTP_ANSWERS
 from tests.doors.http_cases import NOTEBOOK as HTTP_NOTEBOOK
 from tests.doors.http_cases import asked
@@ -56,3 +57,13 @@ def test_annotated_cells_answer_on_a_cluster(podbook: Installation) -> None:
     name = next(item["id"] for item in listed if item["spec"]["request"]["route"] == "/convert")
     resource = podbook.runs.get("notebookexecution", name)
     assert "angle" not in json.dumps(resource)
+
+
+def test_the_data_science_api_answers_on_a_cluster(podbook: Installation) -> None:
+    for name, (notebook, contract) in dsapi_cases.NOTEBOOKS.items():
+        parts = [("notebook", (f"{name}.ipynb", notebook))]
+        if contract is not None:
+            parts.append(("contract", (f"{name}.config.json", json.dumps(contract).encode())))
+        podbook.http.put(f"/v1/notebooks/{name}", files=parts).raise_for_status()
+    dsapi_cases.asked(podbook.http, "/dsapi")
+    dsapi_cases.walk(podbook.http, "/dsapi")

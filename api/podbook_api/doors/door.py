@@ -18,7 +18,7 @@ from podbook_api.doors.requests.credentials import Credential
 from podbook_api.services.bundle import Services
 from podbook_api.services.errors import ServiceError
 
-__all__ = ["Door", "Entry", "Failure", "door_at", "entry_of", "within"]
+__all__ = ["Door", "Entry", "Failure", "door_at", "entry_of", "taken_at_root", "within"]
 
 Failure = ServiceError | ProblemError
 """What a door is asked to answer: an error of the services, or a problem of HTTP itself, such as a body that cannot be read."""
@@ -75,6 +75,8 @@ class Entry:
     services: Services
     door: Door
     documents: OpenApiDocuments
+    taken: frozenset[str] = frozenset()
+    """First segments of the addresses of other doors, where a door is open at the root: they win there, so no notebook is found under them."""
 
     def put(self, scope: Scope) -> None:
         """Put it where :func:`entry_of` looks."""
@@ -90,6 +92,13 @@ def entry_of(scope: Scope) -> Entry:
 def within(path: str, prefix: str) -> bool:
     """Whether a path is a prefix or lies below it, by whole segments. Pure."""
     return not prefix or path == prefix or path.startswith(prefix + "/")
+
+
+def taken_at_root(doors: Sequence[Door]) -> frozenset[str]:
+    """First segments of addresses that a door at the root cannot have; empty where none is open there. Pure."""
+    if all(path for door in doors for path in door.paths):
+        return frozenset()
+    return frozenset(path.split("/")[1] for door in doors for path in door.paths if path)
 
 
 def door_at(doors: Sequence[Door], path: str, *, otherwise: Door) -> Door:

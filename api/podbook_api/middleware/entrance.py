@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from podbook_api.doors.door import Door, Entry, door_at
+from podbook_api.doors.door import Door, Entry, door_at, taken_at_root
 from podbook_api.doors.openapi import OpenApiDocuments
 from podbook_api.services import audit
 from podbook_api.services.bundle import Services
@@ -30,7 +30,8 @@ class Entrance:
     ) -> None:
         self._app = app
         self._doors = tuple(doors)
-        self._entries = {door.name: Entry(services, door, documents) for door in (*doors, otherwise)}
+        taken = taken_at_root(self._doors)
+        self._entries = {door.name: Entry(services, door, documents, taken) for door in (*doors, otherwise)}
         self._otherwise = otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

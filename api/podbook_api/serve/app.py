@@ -69,7 +69,7 @@ def build_embedded(
     keys = _keys(settings)
     folder_path = _folder_path(settings)
     try:
-        opened = doors_named(settings.doors) if doors is None else doors
+        opened = doors_named(settings.doors, settings.door_root) if doors is None else doors
     except UnknownDoorError as error:
         raise SetupError(str(error)) from error
     try:

@@ -1,12 +1,15 @@
 """``podbook keys``: the API keys of a keys file. The file holds hashes only; the key itself is printed once and kept nowhere."""
 
+import contextlib
 import fcntl
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import click
@@ -14,12 +17,14 @@ from pydantic import ValidationError
 
 from podbook.cli.failure import Failure
 from podbook.cli.table import table
-from podbook_api.auth.keys import KeyEntry, KeyFile, create_key
+from podbook_api.auth.keys import KeyEntry, KeyFile, create_key, key_hash
 from podbook_core.files import replace_file
 from podbook_core.text.model_errors import problems
 
 __all__ = ["expiry", "keys"]
 
+_SHORTEST = 16
+"""Characters of the shortest key that is imported."""
 _SPAN = re.compile(r"([1-9]\d{0,4})([mhdw])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -71,6 +76,55 @@ def create(key_id: str, scopes: tuple[str, ...], expires: str | None, path: Path
         file.entries.append(entry)
     click.echo(f"Created key {key_id} in {path}. It is shown this once:", err=True)
     click.echo(plain)
+
+
+@keys.command("import")
+@click.argument("database", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="What the imported keys may do; may be repeated."
+)
+@click.option("--prefix", default="imported", metavar="NAME", help="The keys are named NAME-1, NAME-2 and so on.  [imported]")
+@click.option("--table", default="api_keys", metavar="NAME", help="The table that holds them.  [api_keys]")
+@click.option("--column", default="key", metavar="NAME", help="The column that holds them in plain text.  [key]")
+@_file_option
+def import_(*, database: Path, scopes: tuple[str, ...], prefix: str, table: str, column: str, path: Path) -> None:
+    """Add the keys of an SQLite DATABASE that holds them in plain text, so that their owners need no new ones.
+
+    Keys that are in the file already are left as they are. Keys of fewer than 16 characters are not imported: a hash of such a key can be
+    searched.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    found = _stored_keys(database, table, column)
+    with _changing(path) as file:
+        known, names = {item.hash for item in file.entries}, {item.id for item in file.entries}
+        added = 0
+        for row, plain in enumerate(found, 1):
+            if not isinstance(plain, str) or len(plain) < _SHORTEST:
+                click.echo(f"Not imported: row {row} holds fewer than {_SHORTEST} characters", err=True)
+                continue
+            if key_hash(plain) in known:
+                continue
+            name = next(text for number in count(1) if (text := f"{prefix}-{number}") not in names)
+            try:
+                entry = KeyEntry(id=name, hash=key_hash(plain), scopes=list(scopes), created=now)
+            except ValidationError as error:
+                raise Failure(problems(error)) from error
+            file.entries.append(entry)
+            known.add(entry.hash)
+            names.add(name)
+            added += 1
+    click.echo(f"Imported {added} keys into {path}")
+
+
+def _stored_keys(database: Path, table: str, column: str) -> list[object]:
+    """What a column of a database holds, in the order of its rows."""
+    quoted, place = ('"' + name.replace('"', '""') + '"' for name in (column, table))
+    try:
+        with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            # Qualified, since SQLite takes an unknown name in double quotes for a text.
+            return [value for (value,) in connection.execute(f"SELECT {place}.{quoted} FROM {place} ORDER BY rowid")]  # noqa: S608 - quoted above
+    except sqlite3.Error as error:
+        raise Failure(f"the keys of {database} cannot be read: {error}", "Name table and column: --table, --column") from error
 
 
 @keys.command("list")

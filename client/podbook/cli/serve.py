@@ -57,6 +57,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--door", "doors", multiple=True, metavar="NAME", help="Open this door; may be repeated.  [all that do not take over /]"
 )
+@click.option("--door-root", metavar="NAME", help="Open this door at / as well: dsapi.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--access-log", is_flag=True, help="Log every request.")
 def serve(*, access_log: bool, **options: Any) -> int:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures, unread
+from podbook_api.doors.door import entry_of
 from podbook_api.doors.native.documents import NotebookList, NotebookResource, VersionEntry, VersionList, notebook_resource
 from podbook_api.doors.native.openapi import one_notebook
 from podbook_api.doors.native.paths import PREFIX
@@ -62,10 +63,12 @@ _PUBLISH_BODY: dict[str, Any] = {
     response_model=None,
     responses={200: {"model": NotebookList, "description": "The notebooks"}, **failures()},
 )
-async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
+async def list_notebooks(request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """List every notebook the caller may see, with its schemas; broken ones with the reason."""
     items = await parts.notebooks.listing(caller)
     clashes = clashing_ids([item.version for item in items if isinstance(item, Published)])
+    for name in entry_of(request.scope).taken & {item.name for item in items}:
+        clashes[name] = f"at the root, /{name} belongs to another address, so this notebook cannot be called there"
     return JSONResponse({"items": [_document(item, clash=clashes.get(item.name)) for item in items]})
 
 
