@@ -13,7 +13,7 @@ from podbook_api.doors.native.door import NATIVE
 from podbook_api.doors.openapi import OpenApiDocuments
 from podbook_api.doors.service import SERVICE, STATIC_PATH
 from podbook_api.middleware.entrance import Entrance
-from podbook_api.middleware.exchange import Exchange
+from podbook_api.middleware.errors_and_audit import Exchange
 from podbook_api.middleware.local_only import LocalOnly
 from podbook_api.services.bundle import Services
 from podbook_api.services.context import Context

@@ -13,7 +13,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from podbook_api.doors.problems import Code, ProblemError, problem_response
-from podbook_api.middleware.exchange import SECURITY_HEADERS
+from podbook_api.middleware.errors_and_audit import SECURITY_HEADERS
 from podbook_api.settings import ApiSettings
 
 __all__ = ["ConnectionLimits", "redact_query", "server_config"]

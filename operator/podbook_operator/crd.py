@@ -56,6 +56,8 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         rest = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
         return _structural({**chosen, **rest}, definitions)
     result = {key: schema[key] for key in _KEPT if key in schema}
+    if isinstance(result.get("default"), dict):
+        result["default"] = {name: value for name, value in result["default"].items() if value is not None}
     if "description" in result:
         # kubectl explain shows it as it is, so code is not marked as such.
         result["description"] = " ".join(result["description"].replace("`", "").split())

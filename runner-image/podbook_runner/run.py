@@ -22,9 +22,9 @@ from podbook_runner.inputs.workspace import Workspace, unpack_assets
 from podbook_runner.kernel.spec import KernelSpec, find_kernelspec, kernel_folders
 from podbook_runner.limits.stop import InterruptedFetchError, Stop
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.transfer.publish import Publisher
 from podbook_runner.transfer.redact import Redactor
 from podbook_runner.transfer.renewed_access import Access
+from podbook_runner.transfer.upload import Publisher
 from podbook_runner.worker import Deadline, Worker
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from podbook_runner.inputs import workspace
 from podbook_runner.kernel.process import Kernel
 from podbook_runner.kernel.spec import KernelSpec
 from podbook_runner.limits.memory import OomScore, find_control_group
-from podbook_runner.limits.processes import become_subreaper
+from podbook_runner.limits.process_tree import become_subreaper
 
 if TYPE_CHECKING:
     from podbook_runner.cells.plan_run import PlanRun
-    from podbook_runner.children import Child
+    from podbook_runner.helper_processes import Child
     from podbook_runner.kernel.session import KernelSession
     from podbook_runner.outcome import Outcome
 
@@ -130,7 +130,7 @@ class Worker:
         from nbformat.validator import get_validator  # noqa: PLC0415
 
         import podbook_runner.cells.engine  # noqa: F401, PLC0415 - heavy, beside the starting kernel
-        from podbook_runner.children import start_child  # noqa: PLC0415
+        from podbook_runner.helper_processes import start_child  # noqa: PLC0415
 
         get_validator(4, 5)  # type: ignore[no-untyped-call] # compiled once, for papermill here and for nbconvert in the fork
         # What was imported stays; the collector can leave it alone, here and in the children.

@@ -14,7 +14,7 @@ import pytest
 from tests.support.server import Server, running
 
 from podbook_api.http_server import redact_query
-from podbook_api.middleware.exchange import SECURITY_HEADERS, framing_problem
+from podbook_api.middleware.errors_and_audit import SECURITY_HEADERS, framing_problem
 from podbook_api.settings import ApiSettings
 
 from .samples import write_folder

@@ -11,7 +11,7 @@ import pytest
 from tests.support.server import Server
 
 from podbook_api.doors.answers.artifacts import SANDBOX
-from podbook_api.middleware.exchange import SECURITY_HEADERS
+from podbook_api.middleware.errors_and_audit import SECURITY_HEADERS
 
 NAMES = ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "a%2fb", "a%00b", "x" * 300, "名前", "a b", "-a", ".a", "a\\b", "a%0ab", "%"]
 

@@ -1,5 +1,6 @@
 """Messages say where, what is wrong, and what would be right."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -137,3 +138,24 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 )
 def test_types_are_what_they_are_called(name: str, value: Any) -> None:
     assert (find_violations({"type": name}, value) == []) == isinstance(value, TYPES[name])
+
+
+@pytest.mark.parametrize(
+    "schema", [{"format": "date-time"}, {"$schema": "http://json-schema.org/draft-07/schema#", "format": "date-time"}]
+)
+def test_a_date_time_may_be_as_python_writes_it(schema: dict[str, Any]) -> None:
+    moment = datetime(2021, 1, 31, 12, 30, 15, 250000, tzinfo=UTC)
+    for value in (moment, moment.replace(tzinfo=None), moment.replace(microsecond=0)):
+        assert find_violations(schema, value.isoformat()) == []
+        assert find_violations(schema, str(value)) == []
+    for wrong in (
+        "nonsense",
+        "",
+        "2021-01-31",
+        "2021-01-31 ",
+        "2021-02-31 12:30:15",
+        "2021-01-31  12:30:15",
+        "2021-01-31 12:30:15 Z",
+    ):
+        assert len(find_violations(schema, wrong)) == 1
+    assert find_violations(schema, 5) == []

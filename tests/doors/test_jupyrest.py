@@ -10,6 +10,7 @@ from tests.support.server import Server, running
 
 from podbook_api.auth.keys import create_key
 from podbook_api.clock import utc_now
+from podbook_api.doors.jupyrest1 import executions
 from podbook_api.settings import ApiSettings
 from podbook_core.store.keys import record_key
 
@@ -53,6 +54,21 @@ def test_executions_are_the_same_ones_everywhere(client: httpx.Client) -> None:
     second = client.get(f"/api/notebook_executions/{ran['id']}").json()
     assert (second["status"], second["notebook_id"]) == ("COMPLETED", "free")
     assert ran["id"] in [item["id"] for item in client.get("/v1/executions").json()["items"]]
+
+
+def test_a_caller_is_not_held_for_ever(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executions, "HOLD_SECONDS", 0.2)
+    path, body = "/api/NotebookExecutions", {"notebook": "silent", "parameters": {"seconds": 4}}
+    ran = client.post(path, json=body)
+    assert (ran.status_code, ran.json()) == (202, {"id": ran.json()["id"], "status": "ACCEPTED", **body})
+    asked = {"executionId": ran.json()["id"]}
+    early = client.get(path, params={**asked, "output": "1", "html": "1", "ipynb": "1"})
+    nothing = {"exception": None, "output": None, "html": None, "ipynb": None}
+    assert (early.status_code, early.json()) == (200, {**ran.json(), **nothing})
+    page = client.get(path, params={**asked, "view_html": "1"})
+    assert (page.status_code, set(page.json())) == (409, {"detail"})
+    client.get(f"/v1/executions/{ran.json()['id']}/events")  # ends with the execution
+    assert client.get(path, params=asked).json() == {**ran.json(), "status": "COMPLETED", "exception": None}
 
 
 def test_an_output_that_breaks_its_schema_fails_nothing_here_and_fails_under_v1(client: httpx.Client) -> None:

@@ -4,6 +4,9 @@ import json
 
 import httpx
 import pytest
+from tests.doors.http_cases import ANSWERS as HTTP_ANSWERS
+from tests.doors.http_cases import NOTEBOOK as HTTP_NOTEBOOK
+from tests.doors.http_cases import asked
 from tests.doors.jupyrest_cases import FIRST, MODELS, NOTEBOOKS, SECOND, walk_first, walk_second
 
 from podbook_core.text.names import is_execution_name
@@ -41,3 +44,15 @@ def test_the_walks_of_jupyrest(client: httpx.Client, podbook: Installation) -> N
     assert all(is_execution_name(name) for name in names)
     listed = podbook.runs("get", "notebookexecutions", "-o", "name")
     assert all(f"notebookexecution.podbook.dev/{name}" in listed for name in names)
+
+
+def test_annotated_cells_answer_on_a_cluster(podbook: Installation) -> None:
+    podbook.http.put("/v1/notebooks/httpapi", files={"notebook": ("httpapi.ipynb", HTTP_NOTEBOOK)}).raise_for_status()
+    for case in HTTP_ANSWERS:
+        if case.path in ("/convert?angle=180", "/created", "/image", "/upload", "/raises", "/things/7", "/elsewhere"):
+            asked(podbook.http, "/http/httpapi", case)
+    listed = list(podbook.http.get("/v1/executions", params={"notebook": "httpapi"}).json()["items"])
+    assert {item["spec"]["request"]["route"] for item in listed} >= {"/convert", "/upload", "/things/:id"}
+    name = next(item["id"] for item in listed if item["spec"]["request"]["route"] == "/convert")
+    resource = podbook.runs.get("notebookexecution", name)
+    assert "angle" not in json.dumps(resource)

@@ -1,5 +1,6 @@
 """The definition in the chart is the model, and a structural schema with bounds."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ def test_every_field_is_typed_bounded_and_described(part: str) -> None:
             assert "maxItems" in schema, path
         elif kind == "object":
             assert ("properties" in schema) != (path == "spec.parameters"), path
+
+
+def test_no_default_holds_a_null_which_no_field_can_have() -> None:
+    for path, schema in schemas(root()):
+        assert "null" not in json.dumps(schema.get("default", "")), path
 
 
 def test_kubectl_explain_shows_no_marks_of_another_program() -> None:

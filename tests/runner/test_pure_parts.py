@@ -23,7 +23,7 @@ from podbook_runner.cells.notebook import executed_bytes, merge_streams, outputs
 from podbook_runner.cells.output import OutputScraps, parse_output
 from podbook_runner.kernel.spec import KernelSpec, find_kernelspec
 from podbook_runner.limits.memory import MemoryReading, find_control_group
-from podbook_runner.limits.processes import descendants, memory_of
+from podbook_runner.limits.process_tree import descendants, memory_of
 from podbook_runner.limits.watch import group_is_full, seconds_to_next_look
 from podbook_runner.outcome import AttemptError, Outcome, exit_code_of, termination_message
 from podbook_runner.transfer.redact import REPLACEMENT, Redactor, secrets_of, without_query

@@ -21,8 +21,8 @@ import pytest
 from podbook_core.execution.manifest import AttemptManifest
 from podbook_core.execution.reasons import ExitCode
 from podbook_core.execution.task import Destination, InputSource, Source
-from podbook_runner.transfer import http as connection
-from podbook_runner.transfer.publish import Publisher
+from podbook_runner.transfer import connection
+from podbook_runner.transfer.upload import Publisher
 
 from .conftest import ATTEMPT, PREFIX, Mount, Runner, notebook, save
 

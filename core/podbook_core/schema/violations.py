@@ -62,11 +62,19 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
 
 
 def _formats(kind: type[Validator]) -> FormatChecker:
-    """The draft's formats, except ``date-time``: one without an offset is accepted as well, as pydantic accepts it in models."""
+    """The draft's formats, except ``date-time``: one without an offset, or with a blank for its T, is accepted as well, as pydantic does.
+
+    These are what Python writes: ``datetime.isoformat()`` and ``str(datetime)``.
+    """
     checker = FormatChecker(())
     known = kind.FORMAT_CHECKER.checkers
     strict, raises = known["date-time"]
-    checker.checkers = {**known, "date-time": (lambda value: strict(value) or strict(f"{value}Z"), raises)}
+
+    def date_time(value: object) -> bool:
+        text = f"{value[:10]}T{value[11:]}" if isinstance(value, str) and value[10:11] == " " else value
+        return bool(strict(text) or strict(f"{text}Z"))
+
+    checker.checkers = {**known, "date-time": (date_time, raises)}
     return checker
 
 

@@ -8,7 +8,7 @@ from podbook_core.execution.progress import progress_json
 from podbook_core.store.keys import LOG_FILE, PROGRESS_FILE
 from podbook_runner.cells.log import RunLog
 from podbook_runner.outcome import AttemptError
-from podbook_runner.transfer.publish import Publisher
+from podbook_runner.transfer.upload import Publisher
 
 __all__ = ["Progress", "Reporter"]
 

@@ -15,7 +15,7 @@ from podbook_core.store import keys
 from podbook_runner.cells.log import RunLog
 from podbook_runner.delivery.artifacts import Artifact
 from podbook_runner.outcome import AttemptError, Outcome
-from podbook_runner.transfer.publish import Publisher
+from podbook_runner.transfer.upload import Publisher
 
 __all__ = ["Clock", "Results"]
 

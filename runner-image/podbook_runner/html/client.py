@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from podbook_runner.children import Child
+    from podbook_runner.helper_processes import Child
 
 __all__ = ["RenderError", "Renderer"]
 

@@ -123,7 +123,7 @@ def _chunks_of_file(path: Path, what: str, missing: Reason) -> Generator[bytes]:
 def _chunks_over_http(parts: urllib.parse.SplitResult, what: str, missing: Reason) -> Generator[bytes]:
     import http.client  # noqa: PLC0415 - only where the store speaks HTTP
 
-    from podbook_runner.transfer.http import connect  # noqa: PLC0415
+    from podbook_runner.transfer.connection import connect  # noqa: PLC0415
 
     connection: http.client.HTTPConnection | None = None
     try:

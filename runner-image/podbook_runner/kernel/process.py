@@ -17,7 +17,7 @@ from typing import Any
 
 from podbook_core.execution.reasons import Reason
 from podbook_runner.kernel.spec import KernelSpec
-from podbook_runner.limits.processes import descendants, kill_descendants
+from podbook_runner.limits.process_tree import descendants, kill_descendants
 from podbook_runner.outcome import AttemptError
 
 __all__ = ["Kernel"]

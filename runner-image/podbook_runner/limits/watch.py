@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from podbook_runner.limits.memory import ControlGroup, MemoryReading
-from podbook_runner.limits.processes import memory_of
+from podbook_runner.limits.process_tree import memory_of
 from podbook_runner.limits.stop import Cause, Stop
 
 __all__ = ["Watch", "Watched", "group_is_full", "seconds_to_next_look"]

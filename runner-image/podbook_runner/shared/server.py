@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from podbook_core.http_notebook.messages import MAX_LINE_BYTES, InvalidMessageError, Ran, Run, Start
 from podbook_runner.kernel.spec import find_kernelspec, kernel_folders
-from podbook_runner.limits.processes import become_subreaper
+from podbook_runner.limits.process_tree import become_subreaper
 from podbook_runner.outcome import AttemptError
 from podbook_runner.shared.kernel import SharedKernel
 

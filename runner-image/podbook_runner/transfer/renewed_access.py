@@ -8,8 +8,8 @@ from pathlib import Path
 
 from podbook_core.execution.task import Destination, InvalidTaskError, Task
 from podbook_runner.outcome import AttemptError
-from podbook_runner.transfer.publish import open_destination
 from podbook_runner.transfer.redact import secrets_of
+from podbook_runner.transfer.upload import open_destination
 
 __all__ = ["Access"]
 

@@ -204,7 +204,7 @@ class _PostTarget:
                 connection.close()
 
     def _connect(self) -> "http.client.HTTPConnection":
-        from podbook_runner.transfer.http import connect  # noqa: PLC0415 - only where the store speaks HTTP
+        from podbook_runner.transfer.connection import connect  # noqa: PLC0415 - only where the store speaks HTTP
 
         if self._connection is None or self._connection.sock is None:
             self._connection = connect(self._parts, _TIMEOUT_SECONDS)

@@ -13,7 +13,7 @@ from .conftest import Runner, notebook, printed_by, save
 
 WITHOUT = """
 import os, sys
-from podbook_runner import children as forks
+from podbook_runner import helper_processes as forks
 from podbook_runner.__main__ import main
 def refuse(*_):
     raise OSError(38, "Function not implemented")
@@ -36,7 +36,7 @@ def test_a_child_answers_and_ends_with_its_input(tmp_path: Path, *, forking: boo
     import sys
     from pathlib import Path
     from podbook_core.schema import worker as validation_worker
-    from podbook_runner.children import start_child
+    from podbook_runner.helper_processes import start_child
     from podbook_runner.limits.memory import OomScore
     child = start_child(validation_worker.main, Path(sys.argv[1]), OomScore(), forking=sys.argv[2] == "True")
     child.stdin.write(b'{"do": "validate", "schema": {"type": "integer"}, "value": "x"}\\n')
@@ -57,7 +57,7 @@ def test_a_fork_has_nothing_of_the_runner_but_what_was_imported(tmp_path: Path) 
     program = """
     import fcntl, os, signal, sys
     from pathlib import Path
-    from podbook_runner.children import ForkedProcess
+    from podbook_runner.helper_processes import ForkedProcess
     from podbook_runner.limits.memory import OomScore
     from podbook_runner.limits.stop import Stop
     Stop().install()
@@ -89,7 +89,7 @@ def test_a_child_that_fails_says_why(tmp_path: Path) -> None:
     program = """
     import sys
     from pathlib import Path
-    from podbook_runner.children import ForkedProcess
+    from podbook_runner.helper_processes import ForkedProcess
     from podbook_runner.limits.memory import OomScore
     def main():
         raise ValueError("no idea")
@@ -107,7 +107,7 @@ def test_a_large_runner_leaves_its_validator_room(tmp_path: Path) -> None:
     from pathlib import Path
     from podbook_core.schema import worker as validation_worker
     from podbook_core.schema.validation import ContractValidator
-    from podbook_runner.children import ForkedProcess
+    from podbook_runner.helper_processes import ForkedProcess
     from podbook_runner.limits.memory import OomScore
     large = mmap.mmap(-1, 1200 << 20)
     child = ForkedProcess(validation_worker.main, Path(sys.argv[1]), OomScore())
