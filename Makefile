@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # One worker a processor; a file stays with one worker, since its tests share servers.
 PARALLEL := -n auto --dist loadfile
+COVERED := podbook_core podbook_cluster podbook_runner podbook_api podbook_operator podbook
 
 ##@ Use
 
@@ -28,6 +29,10 @@ setup: $(VENV)/.installed-dev ## Put everything into .venv
 .PHONY: test
 test: setup lint type ## Lint, type-check and test, on this Python
 	$(PYTEST) $(PARALLEL) -m "not cluster and not controlplane" $(PYTEST_ARGS)
+
+.PHONY: coverage
+coverage: setup ## The tests, with the branches they take; the report is in coverage.txt
+	$(PYTEST) $(PARALLEL) -m "not cluster and not controlplane" $(COVERED:%=--cov=%) --cov-branch --cov-report=term $(PYTEST_ARGS) | tee coverage.txt
 
 .PHONY: test-versions
 test-versions: ## The tests of core, runner and client on Python 3.12 and 3.13, where they are installed (without the slow ones)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,12 @@ import psutil
 import pytest
 
 from podbook_core.notebook.contract import Contract, ContractError
-from podbook_core.schema.validation import ContractValidator, ValidationBusyError, ValidationStalledError
+from podbook_core.schema.validation import (
+    ContractValidator,
+    ValidationBusyError,
+    ValidationStalledError,
+    ValidatorNotStartedError,
+)
 from podbook_core.schema.violations import MAX_VIOLATIONS, Violation, too_deep
 
 STALLING = {"type": "string", "pattern": "^(a+)+$"}
@@ -254,3 +261,25 @@ def test_a_wait_for_a_worker_ends(workers: Workers) -> None:
         with pytest.raises(ValidationStalledError):
             busy.result()
         assert validator.violations(INTEGER, 3) == []
+
+
+def test_a_worker_that_does_not_start_is_not_the_fault_of_the_schema() -> None:
+    def broken() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", "raise SystemExit(1)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+
+    with ContractValidator(workers=1, start=broken) as validator:
+        for _ in range(3):  # nor is it remembered as a stall of the schema
+            with pytest.raises(ValidatorNotStartedError, match="did not start"):
+                validator.violations(INTEGER, 1)
+        with pytest.raises(ValidationBusyError):
+            validator.check_contract(Contract(input=INTEGER))
+
+
+def test_a_schema_that_makes_the_check_raise_is_named(validator: ContractValidator, workers: Workers) -> None:
+    schema = {"multipleOf": 0.5}
+    violations = validator.violations(schema, 10**400)
+    assert [(item.path, item.problem) for item in violations] == [("", "could not be checked: its schema raised OverflowError")]
+    assert validator.violations(schema, 3.5) == []
+    assert len(workers()) == 1  # the same worker goes on

@@ -1,13 +1,15 @@
 """Messages say where, what is wrong, and what would be right."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.source_tree import ROOT
 
-from podbook_core.schema.violations import MAX_VIOLATIONS, Violation, find_violations
+from podbook_core.schema.violations import FORMATS, MAX_VIOLATIONS, Violation, find_violations, validator_for
 
 CLOSED = {
     "type": "object",
@@ -159,3 +161,32 @@ def test_a_date_time_may_be_as_python_writes_it(schema: dict[str, Any]) -> None:
     ):
         assert len(find_violations(schema, wrong)) == 1
     assert find_violations(schema, 5) == []
+
+
+def test_the_formats_that_are_checked_do_not_depend_on_what_is_installed() -> None:
+    checker: Any = getattr(validator_for({"type": "string"}), "format_checker")  # noqa: B009 - the Protocol lacks it
+    assert set(checker.checkers) == FORMATS
+    text = (ROOT / "docs" / "how-to" / "write-a-contract.md").read_text()
+    sentence = text.partition("Of the values of `format`, these are checked: ")[2].partition(".")[0]
+    assert set(re.findall(r"`([^`]+)`", sentence)) == FORMATS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("date", "2026-13-01"),
+        ("date-time", "yesterday"),
+        ("email", "x"),
+        ("idn-email", "x"),
+        ("idn-hostname", "a..b"),
+        ("ipv4", "1.2.3"),
+        ("ipv6", "12345::"),
+        ("json-pointer", "a"),
+        ("regex", "("),
+        ("relative-json-pointer", "/"),
+        ("time", "25 o'clock"),
+        ("uuid", "x"),
+    ],
+)
+def test_every_format_is_checked(name: str, value: str) -> None:
+    assert [item.path for item in find_violations({"format": name}, value)] == [""]

@@ -3,9 +3,11 @@
 import hashlib
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.support.server import Server, running
 
 from podbook_api.auth.keys import create_key
@@ -147,6 +149,30 @@ def test_what_a_pod_stored_in_place_of_its_notebook_breaks_nothing(client: httpx
     assert isinstance(told.json()["exception"], str)
     exception = client.get(f"/api/notebook_executions/{ran['id']}/artifacts/exception")
     assert (exception.status_code, exception.text) == (200, told.json()["exception"])
+
+
+def test_an_id_may_hold_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    ids = ["a{b}c", "{notebook}", "x?y#z", "with blank", "ümlaut", "../up", "%2e", "x/execute", "twice", "twice"]
+    for number, identity in enumerate(ids):
+        (folder / f"n{number}.ipynb").write_bytes(NOTEBOOKS["silent"][0])
+        (folder / f"n{number}.config.json").write_text(json.dumps({"id": identity}))
+    with running(ApiSettings(data_dir=tmp_path / "data", notebooks_dir=folder)) as server, server.client() as client:
+        document = client.get("/openapi.json").json()
+        OpenAPIV31SpecValidator(document).validate()
+        for identity in ids:
+            path = f"/api/notebooks/{quote(identity)}"
+            assert set(document["paths"][f"{path}/execute"]) == {"post"}
+            address = f"/api/notebooks/{quote(identity, safe='')}"
+            assert client.get(address).json()["notebook_id"] == identity
+            assert client.post(f"{address}/execute", content=b"{}").json() == {
+                "detail": [{"loc": ["body", "parameters"], "msg": "field required", "type": "value_error.missing"}]
+            }
+        known = [item for item in document["paths"] if item.startswith("/api/notebooks/") and item.endswith("/execute")]
+        assert len(known) == len(set(ids))
+        assert document["paths"]["/api/notebooks/twice/execute"]["post"]["operationId"] == "jupyrest2_execute_n8"
+        assert client.get("/api/notebooks").json()["notebooks"] == ids[:-1]
 
 
 def test_keys_hold_in_every_way_they_are_sent(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from podbook_api.services.errors import (
     TooManyError,
     ValidatorBusyError,
 )
-from podbook_core.schema.validation import ValidationBusyError
+from podbook_core.schema.validation import ValidationBusyError, ValidatorNotStartedError
 from podbook_core.store.base import StoreUnavailableError
 
 __all__ = ["LOWER_ERRORS", "service_error"]
@@ -51,6 +51,8 @@ def service_error(error: Exception) -> ServiceError | None:
             )
         case QueueFullError():
             return TooManyError(f"{error}; retry later", retry_after=error.retry_after)
+        case ValidatorNotStartedError():
+            return ValidatorBusyError(f"{error}, so nothing can be checked right now; retry later", retry_after=error.retry_after)
         case ValidationBusyError():
             return ValidatorBusyError(
                 "too many validations of parameters against this notebook's contract are in progress; retry later",

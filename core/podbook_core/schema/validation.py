@@ -24,7 +24,14 @@ from podbook_core.schema.turns import StallMemory, Turns
 from podbook_core.schema.violations import Violation, too_deep
 from podbook_core.text.digests import sha256_hex
 
-__all__ = ["ContractValidator", "ValidationBusyError", "ValidationStalledError", "WorkerProcess", "start_worker"]
+__all__ = [
+    "ContractValidator",
+    "ValidationBusyError",
+    "ValidationStalledError",
+    "ValidatorNotStartedError",
+    "WorkerProcess",
+    "start_worker",
+]
 
 
 class ValidationStalledError(Exception):
@@ -37,6 +44,14 @@ class ValidationBusyError(Exception):
     def __init__(self, retry_after: int = 5) -> None:
         super().__init__("too many validations of parameters are in progress")
         self.retry_after = retry_after
+
+
+class ValidatorNotStartedError(ValidationBusyError):
+    """A worker ended before it was asked anything: not the doing of a schema. Trying again later may help."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.args = ("the validator of contracts did not start",)
 
 
 class WorkerProcess(Protocol):
@@ -86,7 +101,10 @@ class _Worker:
     def ask(self, request: Mapping[str, Any], seconds: float) -> Any:
         if not self._ready:
             # Starting Python and importing jsonschema is not the schema's doing.
-            self._exchange(b"", 60.0)
+            try:
+                self._exchange(b"", 60.0)
+            except ValidationStalledError:
+                raise ValidatorNotStartedError from None
             self._ready = True
         return self._exchange(json.dumps(request).encode() + b"\n", seconds)
 
@@ -178,7 +196,7 @@ class ContractValidator:
 
         Raises:
             ValidationStalledError: it could not be found out in time, or the schema stalled twice within the last minute.
-            ValidationBusyError: no worker became free in time.
+            ValidationBusyError: no worker became free in time, or none starts.
         """
         if schema is None or schema is True:
             return []

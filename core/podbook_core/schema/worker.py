@@ -35,7 +35,18 @@ def main() -> None:
             answer = _answer(json.loads(line), validators)
         except RecursionError:
             answer = {"place": "", "problem": "is nested too deeply", "violations": [asdict(too_deep())]}
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a schema can make jsonschema raise anything; the next one is still answered
+            answer = _unusable(error)
         print(json.dumps(answer), flush=True)  # noqa: T201
+
+
+def _unusable(error: Exception) -> dict[str, Any]:
+    """The answer where checking itself raised."""
+    kind = type(error).__name__
+    violation = Violation("", f"could not be checked: its schema raised {kind}", "a contract that can be checked against it")
+    return {"place": "", "problem": f"cannot be checked against: it raised {kind}", "violations": [asdict(violation)]}
 
 
 def _own_size() -> int:

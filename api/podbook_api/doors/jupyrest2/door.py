@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -77,7 +78,9 @@ def complete(document: dict[str, Any], notebooks: Sequence[NotebookSchema]) -> N
     generic = document["paths"].pop(_GENERIC)["post"]
     for item in notebooks:
         if item.has_contract:
-            document["paths"][f"{NOTEBOOKS}/{item.id}/execute"] = {"post": _operation(generic, item)}
+            # An id may hold anything, also what would be a parameter or a query in an address. Of notebooks that share one, the first has it.
+            path = f"{NOTEBOOKS}/{quote(item.id)}/execute"
+            document["paths"].setdefault(path, {"post": _operation(generic, item)})
 
 
 def _operation(generic: dict[str, Any], item: NotebookSchema) -> dict[str, Any]:

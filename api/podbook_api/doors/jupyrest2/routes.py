@@ -58,7 +58,9 @@ _FAILED = failures(500, model=JupyrestError)
 async def list_notebooks(caller: CallerDep, parts: ServicesDep) -> Response:
     """List the ids of the notebooks that have a contract file."""
     ready = await parts.notebooks.ready(caller)
-    return JSONResponse({"notebooks": [notebook_id(item.version) for item in ready if item.version.contract_sha256 is not None]})
+    # Each once: where several have one id, it leads to one of them.
+    ids = dict.fromkeys(notebook_id(item.version) for item in ready if item.version.contract_sha256 is not None)
+    return JSONResponse({"notebooks": list(ids)})
 
 
 @router.get(
