@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import logging
-import os
 import random
 import signal
 import socket
@@ -23,23 +21,20 @@ from podbook_api.http_server import server_config
 from podbook_api.kernel_gateway.application import Gateway, GatewaySettings
 from podbook_api.kernel_gateway.options import KernelGatewayApp, NotebookHTTPPersonality
 from podbook_api.kernel_gateway.seed import Seed, SeedError, SeedOptions, find_seeds, started
+from podbook_api.kernel_gateway.token import hide_token, without_token
 from podbook_api.settings import ApiSettings
 
 __all__ = ["run"]
 
 _log = logging.getLogger("KernelGatewayApp")
 _LOOK_SECONDS = 1.0
-_PR_SET_DUMPABLE = 4
-_TOKEN_OPTION = "--KernelGatewayApp.auth_token"  # noqa: S105 - its name
-_TOKEN_VARIABLE = "PODBOOK_GATEWAY_TOKEN"  # noqa: S105 - its name
-"""From the program to itself, and to nobody else."""
 _HANG_UP_SECONDS = 5
 _SETTLE_SECONDS = 0.3
 
 
 def run(arguments: list[str]) -> int:
     """``podbook kernelgateway``. Returns the exit code: 0 after it was told to stop, 1 when it cannot be started as configured."""
-    arguments = _without_token(arguments)
+    arguments = without_token(arguments)
     app = KernelGatewayApp.instance()
     app.initialize(arguments)
     if app.generate_config:
@@ -56,7 +51,7 @@ def run(arguments: list[str]) -> int:
         swagger = personality.reads_swagger
     except (ValueError, TraitError) as error:
         problem = str(error)
-    _hide_token(app)
+    hide_token(app)
     if problem is not None:
         _log.error("%s", problem)
         return 1
@@ -68,46 +63,6 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         _log.error("cannot listen on %s port %s: %s", app.ip, app.port, error.strerror or error)
         return 1
-
-
-def _without_token(arguments: list[str]) -> list[str]:
-    """The arguments. Where a token is among them, the program starts itself again first, and is told it in another way.
-
-    The arguments of a process can be read by everybody on the machine, and so by the notebook.
-    """
-    rest, token = split_token(arguments)
-    if token is not None:
-        environment = {**os.environ, _TOKEN_VARIABLE: token}
-        os.execve(sys.executable, [sys.executable, "-m", "podbook", "kernelgateway", *rest], environment)  # noqa: S606 - itself
-    told = os.environ.pop(_TOKEN_VARIABLE, None)
-    return rest if told is None else [*rest, f"{_TOKEN_OPTION}={told}"]
-
-
-def split_token(arguments: list[str]) -> tuple[list[str], str | None]:
-    """The arguments without a token, and the token; None where there is none. Pure."""
-    rest: list[str] = []
-    token: str | None = None
-    following = False
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if following:
-            token, following = argument, False
-        elif name == _TOKEN_OPTION and equals:
-            token = value
-        elif name == _TOKEN_OPTION:
-            following = True
-        else:
-            rest.append(argument)
-    return rest, token
-
-
-def _hide_token(app: KernelGatewayApp) -> None:
-    """Keep notebooks, which run as the same user, from reading the token in this process's environment and memory."""
-    app.auth_token = str(app.auth_token)  # the option is read from the variable when it is first asked for
-    os.environ.pop("KG_AUTH_TOKEN", None)
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _serve(app: KernelGatewayApp, personality: NotebookHTTPPersonality, *, swagger: bool) -> int:
