@@ -3,7 +3,7 @@
 Writes its part of docs/explanation/benchmark.md. Run it with ``make bench-doors``. The original is installed into a folder of its own, unless
 ``PODBOOK_KERNEL_GATEWAY_PYTHON`` names an interpreter that has it.
 
-    python -m bench.doors [--rounds N] [--requests N]
+    python -m bench.doors [--rounds N] [--requests N] [--executions N]
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10, help="rounds; in each both take their turn")
     parser.add_argument("--requests", type=int, default=200, help="requests of each in a round")
+    parser.add_argument("--executions", type=int, default=15, help="requests that are executions of their own")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -49,6 +50,7 @@ def main() -> int:
             _served(folder / "original", original) as theirs,
         ):
             rows, kept = _compared(ours, theirs, options.rounds, options.requests)
+        rows += _executions(folder, options.executions)
     machine = f"{os.cpu_count()} processors, Python {platform.python_version()}, {platform.system()}"
     text = (
         f"`podbook kernelgateway` against the Jupyter Kernel Gateway {VERSION}, one kernel each, one connection, on {machine}. "
@@ -94,16 +96,62 @@ def _timed(port: int, target: str, count: int) -> list[float]:
     return found
 
 
-@contextmanager
-def _served(folder: Path, command: Sequence[str]) -> Iterator[int]:
-    """A gateway on the notebook; its port."""
-    folder.mkdir()
+def _executions(folder: Path, count: int) -> list[report.Row]:
+    """A request below /http/, an execution of its own, and beside it a run of the same notebook over the REST API."""
+    home = folder / "serve"
+    (home / "notebooks").mkdir(parents=True)
+    _write(home / "notebooks/bench.ipynb")
+    log = home / "log.txt"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "podbook", "serve", "--port", "0"]
+        process = subprocess.Popen(command, cwd=home, stdout=output, stderr=output)
+    try:
+        while (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())) is None:
+            if process.poll() is not None:
+                raise SystemExit(log.read_text())
+            time.sleep(0.05)
+        port = int(found[1])
+        targets = {"http": ("GET", "/http/bench/convert?angle=180"), "run": ("POST", "/v1/run/bench")}
+        seconds: dict[str, list[float]] = {name: [] for name in targets}
+        for number in range(count + 1):
+            for name, (method, target) in targets.items():
+                began = time.perf_counter()
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                connection.request(
+                    method, target, body=b"{}" if method == "POST" else None, headers={"Content-Type": "application/json"}
+                )
+                connection.getresponse().read()
+                connection.close()
+                if number:  # the first one is slower for both
+                    seconds[name].append(time.perf_counter() - began)
+    finally:
+        process.terminate()
+        process.wait(30)
+    here, there = (report.percentile(seconds[name], 0.5) for name in ("http", "run"))
+    details = f"{report.spread(seconds['http'])}; a run over the REST API, which makes pages as well, took {there:.2f} s"
+    return [
+        report.Row(
+            "a request below `/http/`, an execution of its own ÷ a run over the REST API, p50",
+            f"{here / there:.2f}",
+            details=details,
+        )
+    ]
+
+
+def _write(notebook: Path) -> None:
     cells: list[dict[str, object]] = [
         {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source} for source in CELLS
     ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
-    notebook = folder / "bench.ipynb"
     notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": cells}))
+
+
+@contextmanager
+def _served(folder: Path, command: Sequence[str]) -> Iterator[int]:
+    """A gateway on the notebook; its port."""
+    folder.mkdir()
+    notebook = folder / "bench.ipynb"
+    _write(notebook)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--KernelGatewayApp.api=kernel_gateway.notebook_http", f"--KernelGatewayApp.seed_uri={notebook}"]

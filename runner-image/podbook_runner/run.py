@@ -122,7 +122,11 @@ class Run:
         worker.start(
             spec,
             os.environ,
-            {"PODBOOK_EXECUTION": task.execution, "PODBOOK_UID": task.uid},
+            {
+                "PODBOOK_EXECUTION": task.execution,
+                "PODBOOK_UID": task.uid,
+                **({} if task.request is None else {"KERNEL_GATEWAY": "1"}),  # as the notebooks of the gateway expect it
+            },
             renders=task.html or task.report,
             validates=task.contract is not None and task.request is None,
         )

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from tests.docs.conftest import ROOT
 from tests.support.gateway import write_notebook
+from tests.support.server import running
 from tests.support.transcripts import pattern, steps
+
+from podbook_api.settings import ApiSettings
 
 PAGE = ROOT / "docs/how-to/move-from-kernel-gateway.md"
 
@@ -47,3 +50,14 @@ def test_the_page_can_be_typed(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_what_it_shows_of_every_server_can_be_typed(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "notebooks" / "Notebook.ipynb", blocks("python"))
+    typed = list(steps(PAGE.read_text(), "console http"))
+    assert typed
+    with running(ApiSettings(data_dir=tmp_path / "data", notebooks_dir=tmp_path / "notebooks", max_concurrent=1)) as server:
+        for step in typed:
+            command = step.command.replace("http://127.0.0.1:8000", server.url)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+            assert pattern(step.shown).fullmatch(done.stdout.strip()), (step.command, done.stdout)

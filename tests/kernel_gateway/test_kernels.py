@@ -145,6 +145,16 @@ def test_the_token_does_not_reach_the_notebook(gateway: Gateway) -> None:
         assert "s3cret-t0ken" not in gateway.send("/parents", headers=TOKEN).text
 
 
+def test_a_token_of_the_command_line_cannot_be_read_there(tmp_path: Path) -> None:
+    notebook = write_notebook(tmp_path / "work" / "n.ipynb", CELLS)
+    for options in (["--KernelGatewayApp.auth_token=s3cret-t0ken"], ["--KernelGatewayApp.auth_token", "s3cret-t0ken"]):
+        with Gateway(notebook, *options) as gateway:
+            assert gateway.send("/pid").status == 401
+            assert gateway.send("/pid", headers=TOKEN).status == 200
+            assert "s3cret-t0ken" not in Path(f"/proc/{gateway.process.pid}/cmdline").read_text()
+            assert "s3cret-t0ken" not in json.dumps(gateway.send("/environment", headers=TOKEN).json)
+
+
 def test_replies_and_output_of_many_requests_do_not_pile_up(tmp_path: Path) -> None:
     cells = ["# GET /\npass", "# GET /worker\nimport os\nprint(os.getppid())"]
     with Gateway(write_notebook(tmp_path / "work" / "n.ipynb", cells)) as gateway:

@@ -189,7 +189,7 @@ def test_options_come_from_a_configuration_file_as_well(tmp_path: Path) -> None:
             "asks for the kernel 'nope'",
         ),
         (["--api=notebook-http", "--seed_uri=n.ipynb", "--ip=203.0.113.7"], {}, "cannot listen on 203.0.113.7"),
-        (["--seed_uri=n.ipynb"], {"KG_API": "notebook-http", "KG_PORT": "many"}, "KG_PORT must be a whole number"),
+        (["--seed_uri=n.ipynb"], {"KG_API": "notebook-http", "KG_PORT": "many"}, "KG_PORT must be an integer"),
         (
             ["--seed_uri=n.ipynb"],
             {"KG_API": "notebook-http", "KG_PRESPAWN_COUNT": "3", "KG_MAX_KERNELS": "2"},

@@ -41,6 +41,8 @@ class Door:
     mounts: Mapping[str, ASGIApp] = field(default_factory=dict)
     """Applications by the path they are mounted at, for what a router cannot do. They reach the services as routes do; a Starlette or
     FastAPI application among them is made with ``exception_handlers=HANDLERS`` of :mod:`podbook_api.doors.failures`."""
+    head: bool = True
+    """Whether HEAD is GET without the content, as HTTP has it; False where a GET may change something, so that there is no HEAD."""
     openapi: Callable[[dict[str, Any], Sequence[NotebookSchema]], None] | None = None
     """Completes the OpenAPI document, which holds the routers' operations already, for the notebooks a caller may see."""
 

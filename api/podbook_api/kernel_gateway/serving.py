@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import logging
-import os
 import random
 import signal
 import socket
@@ -23,19 +21,20 @@ from podbook_api.http_server import server_config
 from podbook_api.kernel_gateway.application import Gateway, GatewaySettings
 from podbook_api.kernel_gateway.options import KernelGatewayApp, NotebookHTTPPersonality
 from podbook_api.kernel_gateway.seed import Seed, SeedError, SeedOptions, find_seeds, started
+from podbook_api.kernel_gateway.token import hide_token, without_token
 from podbook_api.settings import ApiSettings
 
 __all__ = ["run"]
 
 _log = logging.getLogger("KernelGatewayApp")
 _LOOK_SECONDS = 1.0
-_PR_SET_DUMPABLE = 4
 _HANG_UP_SECONDS = 5
 _SETTLE_SECONDS = 0.3
 
 
 def run(arguments: list[str]) -> int:
     """``podbook kernelgateway``. Returns the exit code: 0 after it was told to stop, 1 when it cannot be started as configured."""
+    arguments = without_token(arguments)
     app = KernelGatewayApp.instance()
     app.initialize(arguments)
     if app.generate_config:
@@ -52,7 +51,7 @@ def run(arguments: list[str]) -> int:
         swagger = personality.reads_swagger
     except (ValueError, TraitError) as error:
         problem = str(error)
-    _hide_token(app)
+    hide_token(app)
     if problem is not None:
         _log.error("%s", problem)
         return 1
@@ -64,18 +63,6 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         _log.error("cannot listen on %s port %s: %s", app.ip, app.port, error.strerror or error)
         return 1
-
-
-def _hide_token(app: KernelGatewayApp) -> None:
-    """Keep notebooks, which run as the same user, from reading the token in this process's environment and memory.
-
-    One that was given on the command line can be read there by everybody on the machine (``ps``), and so by notebooks.
-    """
-    app.auth_token = str(app.auth_token)  # the option is read from the variable when it is first asked for
-    os.environ.pop("KG_AUTH_TOKEN", None)
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _serve(app: KernelGatewayApp, personality: NotebookHTTPPersonality, *, swagger: bool) -> int:

@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from podbook_api.doors.door import entry_of
 from podbook_api.doors.failures import door_response
 from podbook_api.doors.problems import Code, ProblemError, is_stream
 from podbook_api.metrics import Metrics
@@ -63,7 +64,7 @@ class Exchange:
             return
         started, status = time.perf_counter(), 0
         # RFC 9110, section 9.3.2: HEAD is GET without the content. A stream of events has no end to be measured, so it has no HEAD.
-        head = scope["method"] == "HEAD" and not is_stream(scope)
+        head = scope["method"] == "HEAD" and not is_stream(scope) and entry_of(scope).door.head
         if head:
             scope = {**scope, "method": "GET"}
 

@@ -19,6 +19,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,8000}")
 _DROPPED = frozenset(
     {
+        "accept-ch",
         "access-control-allow-credentials",
         "access-control-allow-headers",
         "access-control-allow-methods",
@@ -26,14 +27,19 @@ _DROPPED = frozenset(
         "access-control-allow-private-network",
         "access-control-expose-headers",
         "access-control-max-age",
+        "alt-svc",
         "clear-site-data",
         "connection",
         "content-length",
         "content-security-policy",
         "content-security-policy-report-only",
         "keep-alive",
+        "nel",
+        "podbook-execution",
         "proxy-authenticate",
         "proxy-authorization",
+        "report-to",
+        "reporting-endpoints",
         "service-worker-allowed",
         "set-cookie",
         "strict-transport-security",
@@ -41,9 +47,12 @@ _DROPPED = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "www-authenticate",
+        "x-content-type-options",
     }
 )
-"""Headers that a notebook cannot set where its answers share an origin with others."""
+"""Headers that a notebook cannot set where its answers share an origin with others: they are about more than the one answer, or have a browser
+ask its user for a password in the name of the server."""
 _FRAMING = frozenset({"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 """Headers that only the server itself can set."""
 

@@ -57,11 +57,13 @@ class SharedKernel:
         self._gathering: dict[str, tuple[Gathered, asyncio.Future[None]]] = {}
         self._too_much = False
         self._asked_to_exit = False
+        self._killed = False
+        """Whether it was ended here. The process may still count as alive for a moment, and must get no other request."""
 
     @property
     def usable(self) -> bool:
         """Whether it takes another run."""
-        return self._kernel.is_alive() and not self._asked_to_exit
+        return self._kernel.is_alive() and not self._asked_to_exit and not self._killed
 
     async def start(self) -> Ran | None:
         """Wait until the kernel is ready; why it is not, or None."""
@@ -152,7 +154,7 @@ class SharedKernel:
         # Interrupted, the kernel keeps what it holds. One that does not listen is killed, with all that it has started.
         if self._interrupted() and await _is_done(done, _INTERRUPT_SECONDS):
             raise _TooLongError
-        self._kernel.kill()
+        self._kill()
         raise _TooLongError
 
     def _interrupted(self) -> bool:
@@ -196,6 +198,10 @@ class SharedKernel:
 
     def _end_for_too_much(self) -> None:
         self._too_much = True
+        self._kill()
+
+    def _kill(self) -> None:
+        self._killed = True
         self._kernel.kill()
 
     def _how_it_ended(self) -> str:

@@ -27,5 +27,6 @@ HTTP_NOTEBOOKS = Door(
     problem=answer,
     credentials=(BEARER, X_API_KEY, authorization("token"), query("token", scheme="tokenInQuery"), BASIC),
     routers=(router,),
+    head=False,
     openapi=complete,
 )

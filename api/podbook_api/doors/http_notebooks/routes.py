@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -16,7 +15,7 @@ from podbook_api.doors.dependencies import CallerDep, IdempotencyKey, PreferredW
 from podbook_api.doors.door import entry_of
 from podbook_api.doors.http_notebooks.errors import refusal
 from podbook_api.doors.requests.bodies import invalid_body
-from podbook_api.doors.requests.credentials import presented
+from podbook_api.doors.requests.credentials import BASIC, presented
 from podbook_api.doors.requests.gateway_bodies import Received, received
 from podbook_api.services.bundle import Services
 from podbook_api.services.catalogue import Broken
@@ -29,7 +28,7 @@ from podbook_core.execution.transitions import is_settled
 from podbook_core.http_notebook.annotations import Endpoint
 from podbook_core.http_notebook.request import HttpRequest, UploadedFile, request_text
 from podbook_core.http_notebook.response import HttpAnswer, stored_answer
-from podbook_core.http_notebook.routes import Match, Routes
+from podbook_core.http_notebook.routes import Match, PathNotTextError, Routes
 from podbook_core.text.digests import sha256_hex
 
 __all__ = ["PREFIX", "router"]
@@ -53,7 +52,10 @@ async def answer(
     name = await parts.notebooks.named(segment)
     if name is None or not slash:
         return refusal(404)
-    match = await _match(parts, caller, name, "/" + rest)
+    try:
+        match = await _match(parts, caller, name, "/" + rest)
+    except PathNotTextError as error:
+        return refusal(400, str(error))
     if match is None:
         return refusal(404)
     if request.method not in match.endpoint.handlers:
@@ -97,7 +99,7 @@ async def options() -> Response:
     return Response(status_code=200)
 
 
-@router.api_route(PREFIX + "/{rest:path}", methods=["PATCH"])
+@router.api_route(PREFIX + "/{rest:path}", methods=["PATCH", "HEAD"])
 async def other() -> Response:
     """No cell can answer another method."""
     return refusal(405)
@@ -116,7 +118,11 @@ async def _match(parts: Services, caller: Caller, name: str, path: str) -> Match
 
 
 def _told(request: Request, match: Match, body: Received, files: Sequence[UploadedFile]) -> HttpRequest:
-    key = presented(request, entry_of(request.scope).door.credentials)
+    # Every key that the request carries in any way, used or not: none of them is the notebook's business.
+    keys = {key for item in entry_of(request.scope).door.credentials if (key := item.read(request))}
+    authorized = request.headers.get("authorization", "").partition(" ")[2].strip()
+    if keys & {authorized} or presented(request, (BASIC,)) is not None:
+        keys.add(authorized)  # of Basic the text around the key as well, which is how it is sent
     return HttpRequest(
         query=request.scope["query_string"].decode("latin-1"),
         headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
@@ -124,7 +130,7 @@ def _told(request: Request, match: Match, body: Received, files: Sequence[Upload
         body=body.body,
         fields=body.fields,
         files=files,
-        secrets=frozenset() if not key else frozenset({key}),
+        secrets=frozenset(keys - {""}),
     )
 
 
@@ -157,5 +163,11 @@ async def _answer(parts: Services, execution: NotebookExecution, headers: dict[s
         told: HttpAnswer = stored_answer(await whole(document), await whole(body))
     except ValueError as error:
         raise ResultChangedError(document.recorded.name) from error
-    kept: dict[str, Any] = {name: value.encode("latin-1", "replace").decode("latin-1") for name, value in told.headers.items()}
-    return Response(told.body, told.status, {**kept, **headers, "Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"})
+    own = {**headers, "Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"}
+    taken = {name.lower() for name in own}
+    kept = {
+        name: value.encode("latin-1", "replace").decode("latin-1")
+        for name, value in told.headers.items()
+        if name.lower() not in taken
+    }
+    return Response(told.body, told.status, {**kept, **own})
