@@ -38,6 +38,8 @@ router = APIRouter(include_in_schema=False)
 WAIT_SECONDS = 120
 """How long a caller waits who does not say."""
 _MAX_PATH = 2048
+_MAX_TEXT = 16 * 1024**2
+"""Most bytes of a body, or of a form without its files: they become text, escaped several times on their way to the notebook."""
 SANDBOX = "sandbox allow-scripts allow-forms"
 """Content-Security-Policy of what notebooks answer: its pages may run scripts and send forms, as an origin of their own."""
 
@@ -62,9 +64,11 @@ async def answer(
         return Response(status_code=405, headers={"Content-Type": "text/html; charset=UTF-8"})
     parts.runs.permit(caller, name)
     limit = parts.context.settings.max_upload_bytes
-    async with received(request, limit=limit) as body:
+    async with received(request, limit=limit, texts=_MAX_TEXT) as body:
         uploads, files = await _uploads(body)
-        text = request_text(_told(request, match, body, files)).encode()
+        told = _told(request, match, body, files)
+        # Beside the event loop: parsing and escaping mebibytes takes long enough to keep others waiting.
+        text = await anyio.to_thread.run_sync(lambda: request_text(told).encode())
         try:
             call = HttpCall.model_validate(
                 {

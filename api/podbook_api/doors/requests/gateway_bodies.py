@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import anyio
+import anyio.to_thread
 from starlette.requests import Request
 
 from podbook_api.doors.problems import ProblemError
-from podbook_api.doors.requests.body_stream import media_type_of, read_body
+from podbook_api.doors.requests.body_stream import media_type_of, read_body, too_large
 from podbook_api.doors.requests.forms import form_parts
 from podbook_core.http_notebook.request import UploadedFile
 
@@ -40,33 +41,48 @@ class _Form:
 
 
 @asynccontextmanager
-async def received(request: Request, *, limit: int) -> AsyncIterator[Received]:
+async def received(request: Request, *, limit: int, texts: int | None = None) -> AsyncIterator[Received]:
     """Read the body; uploaded files lie in a private folder until the context is left.
 
+    Args:
+        request: whose body it is.
+        limit: most bytes of it.
+        texts: most bytes of what becomes text in ``REQUEST``: everything but uploaded files. None for the limit.
+
     Raises:
-        ProblemError: 413 when it is larger than the limit.
+        ProblemError: 413 when it is larger than that.
     """
+    texts = limit if texts is None else min(texts, limit)
     content_type = request.headers.get("content-type", "")
     if content_type == "application/x-www-form-urlencoded":
-        body = await read_body(request, limit)
-        text = body.decode(errors="replace")
-        yield Received(body, parse_qs(text, keep_blank_values=True, errors="replace"))
+        body = await read_body(request, texts)
+        yield Received(body, await anyio.to_thread.run_sync(_fields, body))
     elif media_type_of(request) == "multipart/form-data":
         form = _Form(Path(tempfile.mkdtemp(prefix="podbook-upload-")))
         try:
-            await _read_form(request, form, limit)
+            await _read_form(request, form, limit, texts)
             yield Received(b"", form.fields, form.files)
         finally:
             shutil.rmtree(form.folder, ignore_errors=True)
     else:
-        yield Received(await read_body(request, limit))
+        yield Received(await read_body(request, texts))
 
 
-async def _read_form(request: Request, form: _Form, limit: int) -> None:
+def _fields(body: bytes) -> dict[str, list[str]]:
+    return parse_qs(body.decode(errors="replace"), keep_blank_values=True, errors="replace")
+
+
+async def _read_form(request: Request, form: _Form, limit: int, texts: int) -> None:
+    size = 0
     try:
         async for part, content in form_parts(request, limit=limit, max_files=_MAX_FILES):
             if part.filename is None:
-                data = b"".join([chunk async for chunk in content])
+                data = bytearray()
+                async for chunk in content:
+                    data += chunk
+                    size += len(chunk)
+                    if size > texts:
+                        raise too_large("the form without its files", texts)
                 form.fields.setdefault(part.name, []).append(data.decode(errors="replace"))
                 continue
             path = form.folder / secrets.token_hex(8)
