@@ -21,7 +21,7 @@ _NOT_FOUND = (
 _NOT_ALLOWED = "The method is not allowed for the requested URL."
 
 
-def answer(_request: Request, failure: Failure) -> Response:
+def answer(request: Request, failure: Failure) -> Response:
     """What went wrong: ``{"error": true, "message": …}``."""
     problem = failure if isinstance(failure, ProblemError) else problem_of(failure)
     status, message = problem.status, problem.detail
@@ -33,7 +33,8 @@ def answer(_request: Request, failure: Failure) -> Response:
         case errors.NotFinishedError():
             status, message = 404, "The result is not there yet; ask again."
         case errors.InvalidParametersError():
-            status, message = 400, f"Invalid request body: {failure.message}"
+            what = "request body" if request.method == "POST" else "parameters"
+            status, message = 400, f"Invalid {what}: {failure.message}"
         case errors.RefusedError() | errors.TooLargeError():
             status = 400
         case errors.RunFailedError():
