@@ -222,14 +222,14 @@ class NotebooksFolder:
         except (FileNotFoundError, ValueError, RecursionError):
             return set()
         except OSError as error:
-            raise StoreUnavailableError(f"cannot read {self._state_file}: {error.strerror or error}") from error
+            raise StoreUnavailableError(f"cannot read {self._state_file.name}: {error.strerror or type(error).__name__}") from error
         return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
     def _remember(self, names: set[str]) -> None:
         try:
             replace_file(self._state_file, json.dumps(sorted(names)).encode())
         except OSError as error:
-            raise StoreUnavailableError(f"cannot write {self._state_file}: {error.strerror or error}") from error
+            raise StoreUnavailableError(f"cannot write {self._state_file.name}: {error.strerror or type(error).__name__}") from error
 
 
 def fingerprint(folder: Path) -> Fingerprint:
