@@ -56,6 +56,29 @@ def test_publishing_replacing_and_removing(client: httpx.Client, draft: str) -> 
     assert client.post("/v1/run/draft").status_code == 404
 
 
+def test_versions_come_in_pages(client: httpx.Client, draft: str) -> None:
+    published = [
+        client.put(draft, content=notebook_file([f"x = {number}"]), headers=IPYNB).json()["version"] for number in range(5)
+    ]
+    whole = client.get(f"{draft}/versions").json()
+    assert "nextCursor" not in whole
+    assert {item["version"] for item in whole["items"]} == {*published}
+    found, cursor = [], None
+    while True:
+        page = client.get(f"{draft}/versions", params={"limit": 2} if cursor is None else {"limit": 2, "cursor": cursor}).json()
+        assert len(page["items"]) <= 2
+        found += page["items"]
+        cursor = page.get("nextCursor")
+        if cursor is None:
+            break
+    assert found == whole["items"]
+    assert [item["current"] for item in found] == [item["version"] == published[-1] for item in found]
+    for wrong in ("nothing", "0" * 64):
+        refused = client.get(f"{draft}/versions", params={"cursor": wrong})
+        assert (refused.status_code, refused.json()["code"]) == (400, "InvalidCursor")
+    assert client.get(f"{draft}/versions", params={"limit": 0}).status_code == 422
+
+
 def test_conditions_keep_two_authors_apart(client: httpx.Client, draft: str) -> None:
     only_new = {**IPYNB, "If-None-Match": "*"}
     assert client.put(draft, content=notebook_file(["x = 1"]), headers={**IPYNB, "If-Match": "*"}).status_code == 412

@@ -229,7 +229,9 @@ class NotebooksFolder:
         try:
             replace_file(self._state_file, json.dumps(sorted(names)).encode())
         except OSError as error:
-            raise StoreUnavailableError(f"cannot write {self._state_file.name}: {error.strerror or type(error).__name__}") from error
+            raise StoreUnavailableError(
+                f"cannot write {self._state_file.name}: {error.strerror or type(error).__name__}"
+            ) from error
 
 
 def fingerprint(folder: Path) -> Fingerprint:

@@ -9,6 +9,7 @@ from podbook_api.auth.keys import Caller
 from podbook_api.cache import LruCache
 from podbook_api.services.context import Context
 from podbook_api.services.errors import (
+    InvalidCursorError,
     ManagedByFolderError,
     NotebookBrokenError,
     NotebookNotFoundError,
@@ -25,10 +26,11 @@ from podbook_core.store.base import KeyNotFoundError
 from podbook_core.store.limits import MAX_NOTEBOOK_DOCUMENT_BYTES
 from podbook_core.threads import Threads
 
-__all__ = ["Broken", "NotebookService", "Published", "StoredVersion"]
+__all__ = ["Broken", "NotebookService", "Published", "StoredVersion", "VersionPage"]
 
 _LOG = logging.getLogger("podbook.notebooks")
 _KEPT = 512
+_TIMES_KEPT = 20_000
 _POINTER_SECONDS = 0.25
 """How long a replica takes it that the current version is the one it read. Who changes it is answered when that is over for every
 replica: from then on no caller gets the previous version."""
@@ -66,6 +68,14 @@ class StoredVersion:
     current: bool
 
 
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """Part of a notebook's versions. ``next_cursor`` is None on the last page."""
+
+    items: list[StoredVersion]
+    next_cursor: str | None
+
+
 class NotebookService:
     """Reads and changes the catalogue.
 
@@ -80,6 +90,8 @@ class NotebookService:
         self._versions = VersionStore(context.store)
         self._threads, self._checks = threads, checks
         self._kept: LruCache[tuple[str, str], Published] = LruCache(_KEPT)
+        self._times: LruCache[tuple[str, str], str] = LruCache(_TIMES_KEPT)
+        """When versions were published, by name and version: a list is in this order."""
         self._identified: LruCache[str, str] = LruCache(_KEPT)
         """Names by the id that was asked for: a hint, which is looked at again."""
         self._told: LruCache[Broken, bool] = LruCache(_KEPT)
@@ -194,26 +206,56 @@ class NotebookService:
         found = None if version is None else await self._threads.run(self._load, name, version)
         return found.version if isinstance(found, Published) else None
 
-    async def versions(self, caller: Caller, name: str) -> list[StoredVersion]:
-        """Every stored version that can be read, newest first.
+    async def versions(self, caller: Caller, name: str, *, limit: int, cursor: str | None) -> VersionPage:
+        """Part of the stored versions that can be read, newest first.
+
+        Args:
+            caller: who asks.
+            name: the notebook's name.
+            limit: most of them.
+            cursor: the version that the previous page ended with; None for the first page.
 
         Raises:
             NotebookNotFoundError: there is none.
+            InvalidCursorError: there is no such version.
         """
         if not caller.may_read_notebook(name):
             raise NotebookNotFoundError(name)
         digests = await self._threads.run(self._versions.versions, name)
-        loaded = await self._threads.gather([partial(self._load, name, digest) for digest in digests])
-        if not loaded:
+        if not digests:
             raise NotebookNotFoundError(name)
+        times = await self._threads.gather([partial(self._published_at, name, digest) for digest in digests])
         pointer = await self._threads.run(self._versions.pointer, name)
         current = None if pointer is None else pointer.version
         entries = [
-            StoredVersion(item.version.version, item.version.published, item.version.version == current)
-            for item in loaded
-            if isinstance(item, Published)
+            StoredVersion(digest, published, digest == current)
+            for digest, published in zip(digests, times, strict=True)
+            if published is not None
         ]
-        return sorted(entries, key=lambda entry: (entry.published, entry.current), reverse=True)
+        # Of those that were published in the same second the current one comes first, then by digest, so that every page has the same order.
+        entries.sort(key=lambda entry: (entry.published, entry.current, entry.version), reverse=True)
+        first = 0
+        if cursor is not None:
+            places = [place for place, entry in enumerate(entries) if entry.version == cursor]
+            if not places:
+                raise InvalidCursorError("cursor must be the nextCursor of an earlier page of this list")
+            first = places[0] + 1
+        items = entries[first : first + limit]
+        return VersionPage(items, items[-1].version if first + limit < len(entries) else None)
+
+    def _published_at(self, name: str, version: str) -> str | None:
+        """When a version was first published; None where it cannot be read."""
+        key = (name, version)
+        known = self._times.get(key)
+        if known is not None:
+            return known
+        try:
+            found = self._versions.load(name, version)
+        except UnreadableVersionError:
+            return None
+        if found is not None:
+            self._times.put(key, found.published)
+        return None if found is None else found.published
 
     def permit_writing(self, caller: Caller, name: str) -> None:
         """Let a caller publish or remove a notebook; asked again where that is done. Ask before a body is read.

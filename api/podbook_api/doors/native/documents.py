@@ -114,6 +114,7 @@ class VersionList(Resource):
     """Versions of a notebook, newest first."""
 
     items: list[VersionEntry]
+    next_cursor: Annotated[str | None, Field(description="Cursor of the next page; absent on the last one.")] = None
 
 
 class FileEntry(Resource):

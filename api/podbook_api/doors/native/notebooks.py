@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from podbook_api.doors.dependencies import CallerDep, DocumentsDep, NotebookName, ServicesDep, failures, unread
@@ -195,19 +195,21 @@ async def unpublish_notebook(notebook: NotebookName, caller: CallerDep, parts: S
     operation_id="list_versions",
     summary="List a notebook's versions",
     response_model=None,
-    responses={200: {"model": VersionList, "description": "The versions"}, **failures(404)},
+    responses={200: {"model": VersionList, "description": "The versions"}, **failures(400, 404)},
 )
-async def list_versions(notebook: NotebookName, caller: CallerDep, parts: ServicesDep) -> Response:
-    """List every stored version of a notebook, newest first."""
-    items = await parts.notebooks.versions(caller, notebook)
-    return JSONResponse(
-        {
-            "items": [
-                VersionEntry(version=item.version, published=item.published, current=item.current).model_dump(mode="json")
-                for item in items
-            ]
-        }
-    )
+async def list_versions(
+    *,
+    notebook: NotebookName,
+    caller: CallerDep,
+    parts: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in a page.")] = 200,
+    cursor: Annotated[str | None, Query(max_length=500, description="nextCursor of the previous page.")] = None,
+) -> Response:
+    """List the stored versions of a notebook, newest first."""
+    page = await parts.notebooks.versions(caller, notebook, limit=limit, cursor=cursor)
+    items = [VersionEntry(version=item.version, published=item.published, current=item.current) for item in page.items]
+    found = VersionList(items=items, next_cursor=page.next_cursor)
+    return JSONResponse(found.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 @router.get(
