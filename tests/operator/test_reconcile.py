@@ -364,15 +364,15 @@ def test_a_version_that_cannot_be_read_is_not_accepted(world: World, life: Life)
 
 @pytest.mark.parametrize("parameters", [{"x": 1}, {"large": "x" * 5000}], ids=["small", "large"])
 def test_an_execution_with_a_newer_field_waits_for_a_newer_operator(world: World, life: Life, parameters: dict[str, Any]) -> None:
-    world.create_execution("one", parameters=parameters, request={"path": "/"})
+    world.create_execution("one", parameters=parameters, newerField={"path": "/"})
     for _ in range(3):
         work(life)
         go_on(life, 3600)
     status = status_of(world)
     assert (status["phase"], status["reason"]) == ("Pending", "Pending")
-    assert "needs a newer operator: spec.request" in status["message"]
+    assert "needs a newer operator: spec.newerField" in status["message"]
     assert world.jobs_created == []
-    del world.executions["one"]["spec"]["request"]  # what a newer operator would understand
+    del world.executions["one"]["spec"]["newerField"]  # what a newer operator would understand
     world.change_spec("one")
     work(life)
     assert len(world.jobs_created) == 1
@@ -386,7 +386,7 @@ def test_an_accepted_execution_with_a_newer_field_keeps_no_place(
     world.create_execution("one")
     life.watch()
     asyncio.run(life.reconciler.visit("one"))
-    world.change_spec("one", request={"path": "/"})  # a newer operator had accepted it
+    world.change_spec("one", newerField={"path": "/"})  # a newer operator had accepted it
     world.create_execution("two")
     for _ in range(3):
         # "one" is older, so it gets the place first, each time that it is looked at, and gives it back.
@@ -395,12 +395,12 @@ def test_an_accepted_execution_with_a_newer_field_keeps_no_place(
             asyncio.run(life.reconciler.visit(name))
     assert [job["metadata"]["labels"]["podbook.dev/execution"] for job in world.jobs.values()] == ["two"]
     assert (status_of(world)["reason"], life.facts.places.taken) == ("Queued", 1)
-    assert "needs a newer operator: spec.request" in status_of(world)["message"]
+    assert "needs a newer operator: spec.newerField" in status_of(world)["message"]
     life.end()
 
 
 def test_an_execution_with_a_newer_field_can_be_cancelled(world: World, life: Life) -> None:
-    world.create_execution("one", request={"path": "/"})
+    world.create_execution("one", newerField={"path": "/"})
     work(life)
     world.change_spec("one", cancel=True)
     work(life)
@@ -414,11 +414,11 @@ def test_a_run_with_a_newer_field_is_left_to_a_newer_operator(world: World, life
     go_on(life)
     world.start_pod(newest_pod(world))
     go_on(life, 1)
-    world.change_spec("one", request={"path": "/"})
+    world.change_spec("one", newerField={"path": "/"})
     world.end_pod(newest_pod(world), 0, "Succeeded")
     go_on(life, 1)
     assert status_of(world)["reason"] == "Running"
-    del world.executions["one"]["spec"]["request"]
+    del world.executions["one"]["spec"]["newerField"]
     world.change_spec("one")
     go_on(life, 1)
     assert status_of(world)["reason"] == "Succeeded"

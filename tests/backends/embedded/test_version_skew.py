@@ -107,7 +107,7 @@ async def newer_document(start_backend: StartBackend, data: DataDir) -> tuple[st
     await first.stop()
     path = data.live / f"{waiting.name}.json"
     raw = json.loads(path.read_bytes())
-    raw["spec"]["request"] = {"path": "/"}
+    raw["spec"]["newerField"] = {"path": "/"}
     path.write_text(json.dumps(raw))
     return waiting.name, path, path.read_bytes()
 
@@ -117,7 +117,7 @@ async def test_an_execution_of_a_newer_server_waits_for_one(start_backend: Start
     second = await start_backend(max_concurrent=1)
     shown = await second.get(name)
     assert shown is not None
-    assert "needs a newer Podbook: spec.request" in shown.status.message
+    assert "needs a newer Podbook: spec.newerField" in shown.status.message
     # The others have their turn, and it stays as it was written.
     other = await second.create(new_execution("double", parameters={"x": 2}))
     assert (await settle(second, other.name)).status.reason is Reason.SUCCEEDED
@@ -125,7 +125,7 @@ async def test_an_execution_of_a_newer_server_waits_for_one(start_backend: Start
     await second.stop()
 
     raw = json.loads(content)
-    del raw["spec"]["request"]  # what a newer server would understand
+    del raw["spec"]["newerField"]  # what a newer server would understand
     path.write_text(json.dumps(raw))
     third = await start_backend()
     assert (await settle(third, name)).status.reason is Reason.SUCCEEDED

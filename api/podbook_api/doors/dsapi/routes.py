@@ -110,7 +110,11 @@ def router_at(prefix: str) -> APIRouter:
         response_model=None,
         status_code=202,
         openapi_extra=_BODY,
-        responses={202: {"model": Accepted, "description": "It was accepted"}, **_ERRORS},
+        responses={
+            202: {"model": Accepted, "description": "It was accepted"},
+            405: {"model": Complaint, "description": "The name does not end with -slow"},
+            **_ERRORS,
+        },
     )
     async def submit(notebook: NotebookDep, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
         """Accept `<notebook>-slow`. Ask for its result by the id: 404 until it is there."""
