@@ -305,7 +305,7 @@ async def test_a_store_that_is_away_for_a_moment_delays_an_end_and_loses_nothing
         index = data.store / "index"
         index.write_text("in the way")
         async for state in states:
-            if "trying again" in state.status.message:
+            if "retrying" in state.status.message:
                 assert not state.status.terminal
                 break
     index.unlink()
