@@ -10,7 +10,7 @@ from podbook_api.doors.answers.outcomes import short_exception
 from podbook_api.doors.door import Door, Failure
 from podbook_api.doors.dsapi.routes import PREFIX, router_at
 from podbook_api.doors.problems import Code, ProblemError, problem_of
-from podbook_api.doors.requests.credentials import X_API_KEY
+from podbook_api.doors.requests.credentials import BEARER, X_API_KEY
 from podbook_api.services import errors
 
 __all__ = ["DSAPI", "DSAPI_AT_ROOT"]
@@ -50,5 +50,5 @@ def answer(request: Request, failure: Failure) -> Response:
     return JSONResponse({"message": message, "error": True}, status, headers=problem.headers)
 
 
-DSAPI = Door(name="dsapi", paths=(PREFIX,), problem=answer, credentials=(X_API_KEY,), routers=(router_at(PREFIX),))
+DSAPI = Door(name="dsapi", paths=(PREFIX,), problem=answer, credentials=(X_API_KEY, BEARER), routers=(router_at(PREFIX),))
 DSAPI_AT_ROOT = replace(DSAPI, name="dsapi-at-root", paths=("",), routers=(router_at(""),))
