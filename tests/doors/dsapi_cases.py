@@ -57,7 +57,7 @@ CASES: list[tuple[str, str, str | None, int, Any]] = [
     ("GET", "/predict/feature_a/1/feature_b/1/more/1", None, 400, None),
     ("GET", "/predict/feature_a", None, 404, _NOT_FOUND),
     ("GET", "/label/text/%ff", None, 400, {"error": True, "message": "The address must be UTF-8"}),
-    ("GET", "/elsewhere", None, 404, _NOT_FOUND),
+    ("GET", "/no-such-notebook", None, 404, _NOT_FOUND),
     ("GET", "/predict-slow", None, 404, _NOT_FOUND),
     ("GET", "/predict-slow/none", None, 404, _NOT_FOUND),
     ("GET", f"/predict-slow/{uuid.UUID(int=5)}", None, 404, _NOT_FOUND),
