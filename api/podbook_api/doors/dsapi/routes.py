@@ -7,14 +7,14 @@ from urllib.parse import unquote_to_bytes
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.answers.artifacts import output_response
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.door import entry_of
 from podbook_api.doors.problems import Code, ProblemError
-from podbook_api.doors.requests.bodies import invalid_body, parse_json, read_aside
+from podbook_api.doors.requests.bodies import parse_json, read_aside, understood
 from podbook_api.doors.requests.body_stream import limits_of, read_body
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest
@@ -221,7 +221,5 @@ async def _parameters(request: Request) -> dict[str, Any]:
 
 
 def _wanted(name: str, parameters: dict[str, Any], called: str | None) -> CreateRequest:
-    try:
+    with understood():
         return CreateRequest(Spec(notebook=NotebookRef(name=name), parameters=parameters), {}, name=called)
-    except ValidationError as error:
-        raise invalid_body(error) from None

@@ -7,14 +7,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.answers.outcomes import short_exception
 from podbook_api.doors.dependencies import CallerDep, IdempotencyKey, PreferredWait, ServicesDep
 from podbook_api.doors.door import entry_of
 from podbook_api.doors.http_notebooks.errors import refusal
-from podbook_api.doors.requests.bodies import invalid_body
+from podbook_api.doors.requests.bodies import understood
 from podbook_api.doors.requests.credentials import BASIC, presented
 from podbook_api.doors.requests.gateway_bodies import Received, received
 from podbook_api.services.bundle import Services
@@ -69,7 +68,7 @@ async def answer(
         told = _told(request, match, body, files)
         # Beside the event loop: parsing and escaping mebibytes takes long enough to keep others waiting.
         text = await anyio.to_thread.run_sync(lambda: request_text(told).encode())
-        try:
+        with understood():
             call = HttpCall.model_validate(
                 {
                     "method": request.method,
@@ -85,8 +84,6 @@ async def answer(
                 inputs=[item.file for item in uploads],
                 outputs=Outputs(html=False, report=False),
             )
-        except ValidationError as error:
-            raise invalid_body(error) from None
         creation = await parts.runs.create(caller, CreateRequest(spec, {}, uploads, key, request=text))
     creation = await parts.runs.settled(creation, WAIT_SECONDS if preferred is None else preferred)
     execution = creation.execution

@@ -6,7 +6,6 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from podbook_api.doors.answers.artifacts import HTML, artifact_response
 from podbook_api.doors.answers.details import failures, read_object
@@ -15,7 +14,7 @@ from podbook_api.doors.answers.slashes import redirect_slashes
 from podbook_api.doors.dependencies import CallerDep, ServicesDep
 from podbook_api.doors.jupyrest1.documents import Jupyrest1Accepted, Jupyrest1Details, Jupyrest1Executed, Jupyrest1Request
 from podbook_api.doors.problems import Code, ProblemError
-from podbook_api.doors.requests.bodies import invalid_body, read_aside
+from podbook_api.doors.requests.bodies import read_aside, understood
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest
 from podbook_api.services.errors import NotebookNotFoundError, PageMissingError, ResultMissingError, UnreadableError
@@ -61,10 +60,8 @@ async def execute(request: Request, caller: CallerDep, parts: ServicesDep) -> Re
     if name is None or not caller.may_read_notebook(name):
         raise NotebookNotFoundError(asked)
     parts.runs.permit(caller, name)
-    try:
+    with understood():
         spec = Spec(notebook=NotebookRef(name=name), parameters=body["parameters"], outputs=REPORTED)
-    except ValidationError as error:
-        raise invalid_body(error) from None
     creation = await parts.runs.create(caller, CreateRequest(spec, {}, name=str(uuid4())))
     execution = (await parts.runs.settled(creation, HOLD_SECONDS)).execution
     document = {**_document(execution, asked), "parameters": body["parameters"]}

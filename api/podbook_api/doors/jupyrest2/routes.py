@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.answers.artifacts import HTML, JSON_OUTPUT, PRIVATE, artifact_response
@@ -24,7 +23,7 @@ from podbook_api.doors.jupyrest2.documents import (
     NotebookResponse,
     execution_document,
 )
-from podbook_api.doors.requests.bodies import invalid_body
+from podbook_api.doors.requests.bodies import understood
 from podbook_api.services.bundle import Services
 from podbook_api.services.catalogue import Broken, Published
 from podbook_api.services.creation.creator import CreateRequest
@@ -96,10 +95,8 @@ async def execute(notebook: str, request: Request, caller: CallerDep, parts: Ser
     found = await _published(parts, caller, notebook)
     parts.runs.permit(caller, found.name)
     body = await read_object(request, {"parameters": dict})
-    try:
+    with understood():
         spec = Spec(notebook=NotebookRef(name=found.name), parameters=body["parameters"], outputs=REPORTED)
-    except ValidationError as error:
-        raise invalid_body(error) from None
     execution = (await parts.runs.create(caller, CreateRequest(spec, {}, name=str(uuid4())))).execution
     document = {"execution_id": execution.name, "status": str(NotebookExecutionStatus.ACCEPTED), "notebook_id": notebook}
     return JSONResponse(document, 202)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError, WithJsonSchema
+from pydantic import WithJsonSchema
 
 from podbook_api.auth.keys import Caller
 from podbook_api.doors.dependencies import (
@@ -23,7 +23,7 @@ from podbook_api.doors.native.documents import CreateExecution, DryRun, Executio
 from podbook_api.doors.native.openapi import form_content
 from podbook_api.doors.native.paths import execution_path
 from podbook_api.doors.problems import Code, FieldError, ProblemError
-from podbook_api.doors.requests.bodies import RunBody, invalid_body, is_json, read_json, read_run_body
+from podbook_api.doors.requests.bodies import RunBody, is_json, read_json, read_run_body, understood
 from podbook_api.doors.requests.body_stream import media_type_of
 from podbook_api.services.bundle import Services
 from podbook_api.services.creation.creator import CreateRequest, Creation
@@ -92,11 +92,9 @@ async def create_execution(
     """
     parts.runs.permit(caller, notebook)
     if is_json(media_type_of(request)):
-        try:
+        with understood():
             body = CreateExecution.model_validate(await read_json(request))
             wanted = CreateRequest(body.spec(notebook, body.parameters), body.labels, key=key)
-        except ValidationError as error:
-            raise invalid_body(error) from None
         return await _create(parts, caller, wanted, wait, dry_run=dry_run)
     async with read_run_body(request, input_name="input") as received:
         return await _create(parts, caller, await create_request(parts, notebook, received, key), wait, dry_run=dry_run)
@@ -118,10 +116,8 @@ async def create_request(parts: Services, notebook: str, received: RunBody, key:
     """
     options = received.options
     parameters = await parts.runs.parameters(notebook, version=options.version, given=received.parameters, texts=received.fields)
-    try:
+    with understood():
         spec = options.spec(notebook, parameters, [upload.file for upload in received.uploads])
-    except ValidationError as error:
-        raise invalid_body(error) from None
     return CreateRequest(spec, options.labels, received.uploads, key)
 
 

@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from podbook_api.doors.answers.artifacts import HTML, JSON_OUTPUT, PRIVATE, output_response, read_artifact
 from podbook_api.doors.answers.event_stream import EventStream
@@ -14,7 +13,7 @@ from podbook_api.doors.native.documents import FileList, LinkRequest, SignedLink
 from podbook_api.doors.native.paths import execution_path, link_url
 from podbook_api.doors.native.readers import AccessDep, ReaderDep
 from podbook_api.doors.problems import Code, ProblemError
-from podbook_api.doors.requests.bodies import invalid_body, read_json
+from podbook_api.doors.requests.bodies import read_json, understood
 from podbook_api.services.following import State, state_id
 from podbook_core.store.keys import FILES_FOLDER
 
@@ -219,9 +218,7 @@ async def get_events(
 async def create_link(execution_id: ExecutionId, request: Request, caller: CallerDep, parts: ServicesDep) -> Response:
     """Sign a link to one artifact that works without a key for at most fifteen minutes: for browsers, which cannot send keys."""
     execution = await parts.executions.find(caller, execution_id)
-    try:
+    with understood():
         wanted = LinkRequest.model_validate(await read_json(request))
-    except ValidationError as error:
-        raise invalid_body(error) from None
     link = parts.links.sign(execution, wanted.artifact, seconds=wanted.expires_in_seconds)
     return JSONResponse({"url": link_url(link), "expires": link.until.isoformat().replace("+00:00", "Z")}, status_code=201)

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from podbook_core.text import strict_json
 from podbook_core.text.json_pointer import pointer
 from podbook_core.text.strict_json import InvalidJsonError
 
-__all__ = ["RunBody", "is_json", "parse_json", "read_aside", "read_json", "read_run_body"]
+__all__ = ["RunBody", "is_json", "parse_json", "read_aside", "read_json", "read_run_body", "understood"]
 
 MAX_FILES = 32
 """Most input files of a run."""
@@ -89,14 +89,26 @@ async def read_json(request: Request) -> Any:
     return await read_aside(data, partial(parse_json, limit=limit)) if data.strip() else {}
 
 
-def invalid_body(error: ValidationError, *, what: str = "the request body") -> ProblemError:
-    """The problem of a JSON body, or part of a form, that is not of the documented shape."""
+def _not_valid(error: ValidationError, what: str) -> ProblemError:
     errors = [
         FieldError(path=pointer(item["loc"]), problem=item["type"], expected=item["msg"])
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     text = "; ".join(f"{item.path or '(the whole)'}: {item.expected}" for item in errors[:3])
     return ProblemError(422, Code.INVALID_REQUEST, f"{what} is not valid: {text}", errors=errors[:20])
+
+
+@contextmanager
+def understood(what: str = "the request body") -> Iterator[None]:
+    """What is made of a JSON body, or of part of a form, within it must be of the documented shape.
+
+    Raises:
+        ProblemError: 422 when it is not.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise _not_valid(error, what) from None
 
 
 @asynccontextmanager
@@ -173,10 +185,8 @@ class _Texts:
 
     def body(self, uploads: Sequence[Upload]) -> RunBody:
         """All of it as what a run is asked for."""
-        try:
+        with understood("the part options"):
             options = ExecutionOptions.model_validate(self._documents.get("options", {}))
-        except ValidationError as error:
-            raise invalid_body(error, what="the part options") from None
         return RunBody(self._documents.get("parameters", {}), self._fields, uploads, options)
 
 
