@@ -1,6 +1,9 @@
 """The older systems' doors on a cluster: the same tables as on the embedded server."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 import pytest
@@ -17,15 +20,22 @@ from .installation import Installation
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module")
-def client(podbook: Installation) -> httpx.Client:
-    """A client with a key, and jupyrest's notebooks published."""
-    for name, (notebook, contract) in NOTEBOOKS.items():
+def publish(
+    client: httpx.Client, notebooks: Mapping[str, tuple[bytes, Any]], models: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Publish a table's notebooks, with their contracts and the models that these name."""
+    for name, (notebook, contract) in notebooks.items():
         parts = [("notebook", (f"{name}.ipynb", notebook))]
         if contract is not None:
             parts.append(("contract", (f"{name}.config.json", json.dumps(contract).encode())))
-            parts += [("models", (f"{alias}.json", json.dumps(schema).encode())) for alias, schema in MODELS.items()]
-        podbook.http.put(f"/v1/notebooks/{name}", files=parts).raise_for_status()
+            parts += [("models", (f"{alias}.json", json.dumps(schema).encode())) for alias, schema in models.items()]
+        client.put(f"/v1/notebooks/{name}", files=parts).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def client(podbook: Installation) -> httpx.Client:
+    """A client with a key, and jupyrest's notebooks published."""
+    publish(podbook.http, NOTEBOOKS, MODELS)
     return podbook.http
 
 
@@ -60,10 +70,6 @@ def test_annotated_cells_answer_on_a_cluster(podbook: Installation) -> None:
 
 
 def test_the_data_science_api_answers_on_a_cluster(podbook: Installation) -> None:
-    for name, (notebook, contract) in dsapi_cases.NOTEBOOKS.items():
-        parts = [("notebook", (f"{name}.ipynb", notebook))]
-        if contract is not None:
-            parts.append(("contract", (f"{name}.config.json", json.dumps(contract).encode())))
-        podbook.http.put(f"/v1/notebooks/{name}", files=parts).raise_for_status()
+    publish(podbook.http, dsapi_cases.NOTEBOOKS)
     dsapi_cases.asked(podbook.http, "/dsapi")
     dsapi_cases.walk(podbook.http, "/dsapi")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def modules() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
 def own_names() -> set[str]:
     """Every private name that Podbook itself defines or sets."""
     found: set[str] = set()
@@ -57,7 +59,7 @@ def test_the_tests_of_the_record_are_tests() -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_private_name_of_others_is_used_in_silence(path: Path) -> None:
-    own = own_names_once()
+    own = own_names()
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Attribute(attr=name) if name.startswith("_") and not name.endswith("__"):
@@ -69,13 +71,3 @@ def test_no_private_name_of_others_is_used_in_silence(path: Path) -> None:
             case _:
                 pass
     assert all(name in RECORD.read_text() for name in PRIVATE_OF_OTHERS)
-
-
-_OWN: set[str] = set()
-
-
-def own_names_once() -> set[str]:
-    """The same, found once."""
-    if not _OWN:
-        _OWN.update(own_names())
-    return _OWN

@@ -160,6 +160,11 @@ class NotebookService:
                 return item.name
         return None
 
+    async def visible(self, caller: Caller, text: str) -> str | None:
+        """The same, as far as a caller may know of the notebook."""
+        name = await self.named(text)
+        return name if name is not None and caller.may_read_notebook(name) else None
+
     async def _known(self, name: str) -> bool:
         """Whether there is such a notebook, broken or not."""
         if name in self._context.catalogue.broken():
@@ -221,16 +226,16 @@ class NotebookService:
         """
         if not caller.may_read_notebook(name):
             raise NotebookNotFoundError(name)
-        digests = await self._threads.run(self._versions.versions, name)
-        if not digests:
-            raise NotebookNotFoundError(name)
+        digests = await self._threads.run(self._versions.folders, name)
         times = await self._threads.gather([partial(self._published_at, name, digest) for digest in digests])
+        if all(published is None for published in times):
+            raise NotebookNotFoundError(name)
         pointer = await self._threads.run(self._versions.pointer, name)
         current = None if pointer is None else pointer.version
         entries = [
             StoredVersion(digest, published, digest == current)
             for digest, published in zip(digests, times, strict=True)
-            if published is not None
+            if published
         ]
         # Of those that were published in the same second the current one comes first, then by digest, so that every page has the same order.
         entries.sort(key=lambda entry: (entry.published, entry.current, entry.version), reverse=True)
@@ -244,7 +249,7 @@ class NotebookService:
         return VersionPage(items, items[-1].version if first + limit < len(entries) else None)
 
     def _published_at(self, name: str, version: str) -> str | None:
-        """When a version was first published; None where it cannot be read."""
+        """When a version was first published; empty where that cannot be read, None where the version was never finished."""
         key = (name, version)
         known = self._times.get(key)
         if known is not None:
@@ -252,7 +257,7 @@ class NotebookService:
         try:
             found = self._versions.load(name, version)
         except UnreadableVersionError:
-            return None
+            return ""
         if found is not None:
             self._times.put(key, found.published)
         return None if found is None else found.published

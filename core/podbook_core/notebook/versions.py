@@ -314,10 +314,12 @@ class VersionStore:
 
     def versions(self, name: str) -> list[str]:
         """All stored versions of a notebook, in no order that means anything."""
-        prefix = notebook_prefix(name) + "versions/"
-        found = self._store.folders(prefix, limit=MAX_FOLDERS)
         # A version without its manifest was never finished.
-        return [item for item in found if self._store.list(f"{prefix}{item}/manifest.json", limit=1)]
+        return [item for item in self.folders(name) if self._store.list(f"{version_prefix(name, item)}manifest.json", limit=1)]
+
+    def folders(self, name: str) -> list[str]:
+        """Versions of a notebook by their folders, those among them that were never finished: :meth:`load` gives None for these."""
+        return list(self._store.folders(notebook_prefix(name) + "versions/", limit=MAX_FOLDERS))
 
     def _create(self, key: str, data: bytes, media_type: str) -> None:
         try:

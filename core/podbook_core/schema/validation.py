@@ -41,8 +41,8 @@ class ValidationStalledError(Exception):
 class ValidationBusyError(Exception):
     """No worker became free in time; trying again later may help. ``retry_after`` is in seconds."""
 
-    def __init__(self, retry_after: int = 5) -> None:
-        super().__init__("too many validations of parameters are in progress")
+    def __init__(self, message: str = "too many validations of parameters are in progress", *, retry_after: int = 5) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
@@ -50,8 +50,7 @@ class ValidatorNotStartedError(ValidationBusyError):
     """A worker ended before it was asked anything: not the doing of a schema. Trying again later may help."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.args = ("the validator of contracts did not start",)
+        super().__init__("the validator of contracts did not start")
 
 
 class WorkerProcess(Protocol):

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -79,6 +80,7 @@ def validator_for(schema: Mapping[str, Any] | bool) -> Validator:
     return kind(schema, registry=registry, format_checker=_formats(kind))  # type: ignore[no-any-return,arg-type,call-arg,unused-ignore]
 
 
+@cache
 def _formats(kind: type[Validator]) -> FormatChecker:
     """The draft's formats, except ``date-time``: one without an offset, or with a blank for its T, is accepted as well, as pydantic does.
 

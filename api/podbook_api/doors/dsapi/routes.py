@@ -161,7 +161,7 @@ def _words(request: Request, rest: str, *, skipped: int) -> list[str]:
 
 
 async def _run(parts: Services, caller: Caller, notebook: str, texts: dict[str, list[str]]) -> Response:
-    name = await _named(parts, caller, notebook)
+    name = await parts.notebooks.visible(caller, notebook)
     if name is None:
         raise NotebookNotFoundError(notebook)
     parts.runs.permit(caller, name)
@@ -192,19 +192,14 @@ def _with_id(response: Response, execution: NotebookExecution) -> Response:
     return response
 
 
-async def _named(parts: Services, caller: Caller, notebook: str) -> str | None:
-    """The notebook of this very name, as far as the caller may know of it."""
-    name = await parts.notebooks.named(notebook)
-    return name if name is not None and caller.may_read_notebook(name) else None
-
-
 async def _behind(parts: Services, caller: Caller, notebook: str) -> str:
     """The notebook that a slow address runs: the one of that name, else the one of the name before ``-slow``.
 
     Raises:
         NotebookNotFoundError: there is neither.
     """
-    found = await _named(parts, caller, notebook) or await _named(parts, caller, notebook.removesuffix(_SLOW))
+    visible = parts.notebooks.visible
+    found = await visible(caller, notebook) or await visible(caller, notebook.removesuffix(_SLOW))
     if found is None:
         raise NotebookNotFoundError(notebook)
     return found

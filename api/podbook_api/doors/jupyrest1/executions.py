@@ -56,8 +56,8 @@ async def execute(request: Request, caller: CallerDep, parts: ServicesDep) -> Re
     """Run a notebook. The answer comes when it has ended; one that raised is 200, too, with the status `FAILED`."""
     body = await read_object(request, {"notebook": str, "parameters": dict})
     asked = body["notebook"]
-    name = await parts.notebooks.named(asked)
-    if name is None or not caller.may_read_notebook(name):
+    name = await parts.notebooks.visible(caller, asked)
+    if name is None:
         raise NotebookNotFoundError(asked)
     parts.runs.permit(caller, name)
     with understood():
