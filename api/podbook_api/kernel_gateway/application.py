@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from podbook_api.doors.problems import ProblemError
-from podbook_api.doors.requests.gateway_bodies import received
+from podbook_api.doors.requests.gateway_bodies import received, told
 from podbook_api.doors.requests.preferences import etag_matches
 from podbook_api.kernel_gateway.seed import Seed
 from podbook_api.workers.pool import NoWorkerError
@@ -25,7 +25,7 @@ from podbook_api.workers.process import RequestTooLargeError
 from podbook_core.http_notebook.annotations import METHODS
 from podbook_core.http_notebook.documents import openapi_document, swagger_document
 from podbook_core.http_notebook.messages import Run
-from podbook_core.http_notebook.request import HttpRequest, request_source, request_text
+from podbook_core.http_notebook.request import request_source
 from podbook_core.http_notebook.response import HttpAnswer, answer_of
 from podbook_core.http_notebook.routes import Match, PathNotTextError
 
@@ -97,7 +97,7 @@ class Gateway:
         try:
             found = None if beside is not None else self._match(path)
         except PathNotTextError as error:
-            return self._error(400 if self._authorised(request) else 401, str(error) if self._authorised(request) else "")
+            return self._error(400, str(error)) if self._authorised(request) else self._error(401)
         if beside is None and found is None:
             return self._error(404)
         if request.method == "OPTIONS":
@@ -117,17 +117,7 @@ class Gateway:
         """Run the cells of an endpoint."""
         settings = self._settings
         async with received(request, limit=_MAX_BODY) as body:
-            text = request_text(
-                HttpRequest(
-                    query=request.scope["query_string"].decode("latin-1"),
-                    headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-                    path=match.path,
-                    body=body.body,
-                    fields=body.fields,
-                    files=body.files,
-                    secrets=frozenset({settings.token} - {""}),
-                )
-            )
+            text = await told(request, body, path=match.path, files=body.files, hidden=frozenset({settings.token}))
             info = match.endpoint.responses.get(request.method)
             sources = [request_source(text, seed.language), match.endpoint.handlers[request.method], *([info] if info else [])]
             try:

@@ -80,8 +80,9 @@ async def _serve(app: KernelGatewayApp, personality: NotebookHTTPPersonality, *,
         seeds: dict[str, Seed] = {}
         try:
             seeds.update(await _started(find_seeds(Path(str(app.seed_uri))), options))
-            gateway = Gateway(_settings(app, personality), seeds)
-            _tell_routes(gateway, app, personality)
+            settings = _settings(app, personality)
+            gateway = Gateway(settings, seeds)
+            _tell_routes(gateway.seeds, settings)
             watcher = asyncio.create_task(_watch(gateway, options))
             server = _Server(_config(app, gateway))
             scheme = "https" if app.certfile else "http"
@@ -193,14 +194,13 @@ def _ports(port: int, retries: int) -> Iterator[int]:
         yield port + number + 1 if number < 5 else max(1, port + random.randint(-2 * retries, 2 * retries))  # noqa: S311 - no secret
 
 
-def _tell_routes(gateway: Gateway, app: KernelGatewayApp, personality: NotebookHTTPPersonality) -> None:
-    base = "/" + app.base_url.strip("/")
-    base = "" if base == "/" else base
-    if personality.allow_notebook_download:
+def _tell_routes(seeds: Mapping[str, Seed], settings: GatewaySettings) -> None:
+    base = settings.base
+    if settings.source:
         _log.info("Registering resource: %s/_api/source, methods: (GET)", base)
-    if personality.static_path is not None:
+    if settings.static is not None:
         _log.info("Registering resource: %s/public/(.*), methods: (GET)", base)
-    for prefix, seed in gateway.seeds.items():
+    for prefix, seed in seeds.items():
         for endpoint in seed.cells.endpoints:
             _log.info("Registering resource: %s%s%s, methods: (%s)", base, prefix, endpoint.path, list(endpoint.handlers))
         for warning in seed.cells.warnings:

@@ -1,7 +1,6 @@
 """The one route of this door: a request is matched with a notebook's cells, and becomes an execution that its caller waits for."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -15,7 +14,7 @@ from podbook_api.doors.door import entry_of
 from podbook_api.doors.http_notebooks.errors import refusal
 from podbook_api.doors.requests.bodies import understood
 from podbook_api.doors.requests.credentials import BASIC, presented
-from podbook_api.doors.requests.gateway_bodies import Received, received
+from podbook_api.doors.requests.gateway_bodies import Received, received, told
 from podbook_api.services.bundle import Services
 from podbook_api.services.catalogue import Broken
 from podbook_api.services.creation.creator import CreateRequest, Upload
@@ -25,7 +24,7 @@ from podbook_core.execution.model import HttpCall, InputFile, NotebookExecution,
 from podbook_core.execution.reasons import REASONS
 from podbook_core.execution.transitions import is_settled
 from podbook_core.http_notebook.annotations import Endpoint
-from podbook_core.http_notebook.request import HttpRequest, UploadedFile, request_text
+from podbook_core.http_notebook.request import UploadedFile
 from podbook_core.http_notebook.response import HttpAnswer, stored_answer
 from podbook_core.http_notebook.routes import Match, PathNotTextError, Routes
 from podbook_core.text.digests import sha256_hex
@@ -65,9 +64,7 @@ async def answer(
     limit = parts.context.settings.max_upload_bytes
     async with received(request, limit=limit, texts=_MAX_TEXT) as body:
         uploads, files = await _uploads(body)
-        told = _told(request, match, body, files)
-        # Beside the event loop: parsing and escaping mebibytes takes long enough to keep others waiting.
-        text = await anyio.to_thread.run_sync(lambda: request_text(told).encode())
+        text = (await told(request, body, path=match.path, files=files, hidden=_keys(request))).encode()
         with understood():
             call = HttpCall.model_validate(
                 {
@@ -118,21 +115,13 @@ async def _match(parts: Services, caller: Caller, name: str, path: str) -> Match
     return Routes([Endpoint(route, dict.fromkeys(methods, "")) for route, methods in endpoints]).match(path)
 
 
-def _told(request: Request, match: Match, body: Received, files: Sequence[UploadedFile]) -> HttpRequest:
-    # Every key that the request carries in any way, used or not: none of them is the notebook's business.
+def _keys(request: Request) -> frozenset[str]:
+    """Every key that the request carries in any way, used or not: none of them is the notebook's business."""
     keys = {key for item in entry_of(request.scope).door.credentials if (key := item.read(request))}
     authorized = request.headers.get("authorization", "").partition(" ")[2].strip()
     if keys & {authorized} or presented(request, (BASIC,)) is not None:
         keys.add(authorized)  # of Basic the text around the key as well, which is how it is sent
-    return HttpRequest(
-        query=request.scope["query_string"].decode("latin-1"),
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-        path=match.path,
-        body=body.body,
-        fields=body.fields,
-        files=files,
-        secrets=frozenset(keys - {""}),
-    )
+    return frozenset(keys)
 
 
 async def _uploads(body: Received) -> tuple[list[Upload], list[UploadedFile]]:

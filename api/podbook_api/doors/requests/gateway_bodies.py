@@ -16,11 +16,13 @@ from starlette.requests import Request
 from podbook_api.doors.problems import ProblemError
 from podbook_api.doors.requests.body_stream import media_type_of, read_body, too_large
 from podbook_api.doors.requests.forms import form_parts
-from podbook_core.http_notebook.request import UploadedFile
+from podbook_core.http_notebook.request import HttpRequest, UploadedFile, request_text
 
-__all__ = ["Received", "received"]
+__all__ = ["Received", "received", "told"]
 
 _MAX_FILES = 100
+_AT_ONCE = 16 * 1024
+"""Bytes of a body that are read in less time than it takes to hand them to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,32 @@ class _Form:
     folder: Path
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: list[UploadedFile] = field(default_factory=list)
+
+
+async def told(
+    request: Request, body: Received, *, path: Mapping[str, str], files: Sequence[UploadedFile], hidden: frozenset[str]
+) -> str:
+    """The JSON of REQUEST; that of a form or a large body is made beside the event loop, where it keeps no other request waiting.
+
+    Args:
+        request: the request.
+        body: of it.
+        path: the values in its path, by name.
+        files: uploaded files as the notebook finds them.
+        hidden: keys and tokens that are none of the notebook's business.
+    """
+    said = HttpRequest(
+        query=request.scope["query_string"].decode("latin-1"),
+        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+        path=path,
+        body=body.body,
+        fields=body.fields,
+        files=files,
+        secrets=hidden - {""},
+    )
+    if body.fields is None and len(body.body) <= _AT_ONCE:
+        return request_text(said)
+    return await anyio.to_thread.run_sync(request_text, said)
 
 
 @asynccontextmanager
